@@ -10,10 +10,10 @@ the real RMSE of the promoted student over that of the study's best trial, minus
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import figures
 import numpy as np
 import torch
 from fidelity import DATASETS, real_rmse, spec_of, student_of
+from resumable import measure_each
 from rich.console import Console
 from rich.table import Table
 
@@ -129,13 +130,12 @@ def main() -> None:
     args = parser.parse_args()
     args.width = WIDTH
     torch.set_num_threads(1)
-    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for dataset in args.datasets:
-        for seed in args.seeds:
-            if (key := f"{dataset}|{seed}") not in found:
-                found[key] = students(dataset, args, seed)
-                if args.json:
-                    args.json.write_text(json.dumps(found))
+    found = measure_each(
+        product(args.datasets, args.seeds),
+        lambda cell: f"{cell[0]}|{cell[1]}",
+        lambda cell: students(cell[0], args, cell[1]),
+        args.json,
+    )
     told = {key: regrets(each) for key, each in found.items()}
     table = Table(title="regret in percent, by rule of promotion")
     for column in ("rule", "re-runs", *told):

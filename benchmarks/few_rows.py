@@ -10,7 +10,6 @@ the inputs (tier T0).
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import warnings
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Any
 import figures
 import torch
 from queries import Case, case_of
+from resumable import measure_each
 from rich.console import Console
 from rich.table import Table
 
@@ -133,14 +133,12 @@ def main() -> None:
     args.trials = 1
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
-    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for seed, cell in product(args.seeds, args.cells):
-        key, (name, _, rows) = f"{cell}, {seed}", cell.rpartition(", ")
-        if key not in found:
-            found[key] = measured(case_of(name, args, seed), int(rows), args, seed)
-            print(f"{key}: {found[key]}", flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(found, indent=1))
+
+    def measure(cell: tuple[int, str]) -> dict[str, float]:
+        seed, (name, _, rows) = cell[0], cell[1].rpartition(", ")
+        return measured(case_of(name, args, seed), int(rows), args, seed)
+
+    found = measure_each(product(args.seeds, args.cells), lambda cell: f"{cell[1]}, {cell[0]}", measure, args.json)
     table = Table("recipe", *args.cells, title="RMSE on real test inputs by answered rows")
     for recipe, values in table_of(found, args).items():
         table.add_row(recipe, *(f"{value:.3f}" for value in values))

@@ -12,7 +12,6 @@ everything was chosen, and choose nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -29,6 +28,7 @@ import torch
 import window_kinds
 from fidelity import real_rmse, student_of
 from kinds import kept
+from resumable import measure_each
 from rich.console import Console
 from rich.table import Table
 from series import load
@@ -261,15 +261,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
-    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for name, method, total, seed in cells(args):
-        key = f"{name}|{method}|{total}|{seed}"
-        if key in found:
-            continue
-        found[key] = measured(case_of(name, args, seed), method, total, args, seed)
-        print(f"{key}: {found[key]}", flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(found, indent=1))
+
+    def measure(cell: tuple[str, str, int, int]) -> dict[str, Any]:
+        name, method, total, seed = cell
+        return measured(case_of(name, args, seed), method, total, args, seed)
+
+    found = measure_each(cells(args), lambda cell: "|".join(map(str, cell)), measure, args.json)
     show(found, args)
     if args.figure:
         draw(found, args.figure)

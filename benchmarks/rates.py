@@ -11,7 +11,6 @@ read no real input.
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 import window_kinds
 from fidelity import geometric, real_rmse
+from resumable import measure_each
 from rich.console import Console
 from rich.table import Table
 from series import SOURCES, load
@@ -105,14 +105,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
-    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for cell in (cell for group in args.groups for cell in GROUPS[group]):
-        key = f"{', '.join(cell)}, {args.steps}"
-        if key not in found:
-            found[key] = measured(*cell, args)
-            print(f"{key}: {found[key]}", flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(found, indent=1))
+    found = measure_each(
+        (cell for group in args.groups for cell in GROUPS[group]),
+        lambda cell: f"{', '.join(cell)}, {args.steps}",
+        lambda cell: measured(*cell, args),
+        args.json,
+    )
     table = Table("students", *map(str, args.rates), title="RMSE on real test inputs by learning rate")
     for row, values in table_of(found, args).items():
         table.add_row(row, *(f"{value:.2f}" for value in values))

@@ -12,7 +12,6 @@ and its regret, which is the RMSE of the student it puts first over that of the 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import warnings
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ import optuna
 import torch
 import window_kinds
 from fidelity import real_rmse
+from resumable import measure_each
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
@@ -135,14 +135,9 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for cell in product(FORMS, args.teachers, args.series):
-        key = ", ".join(cell)
-        if key not in found:
-            found[key] = measured(*cell, args)
-            print(f"{key}: {found[key]}", flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(found, indent=1))
+    found = measure_each(
+        product(FORMS, args.teachers, args.series), ", ".join, lambda cell: measured(*cell, args), args.json
+    )
     table = Table("stress rows", *(f"weight {weight}" for weight in WEIGHTS), title="rank correlation (regret)")
     for row, cells in table_of(found).items():
         table.add_row(row, *cells)
