@@ -145,8 +145,9 @@ def ablation(width: int, *tiers: str, only: str = "VARIANTS") -> dict:
 
 def choosing() -> dict:
     module = importlib.import_module("choosing")
-    given = argparse.Namespace(seed=0, students=4)
-    return module.entries({module.ROBUST: {name: (0.9, 0.1) for name in DATASETS}}, given)
+    found = {rule: {name: (0.9, 0.1) for name in DATASETS} for rule in (module.ROBUST, module.GROWN)}
+    given = [argparse.Namespace(seed=0, students=4, steps=1_000, space=space) for space in ("wide", "default")]
+    return module.entries(found, given[0]) | module.entries(found, given[1])
 
 
 def evidence() -> dict:
