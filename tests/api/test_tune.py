@@ -293,17 +293,25 @@ def test_files_of_a_student_take_and_return_rows_as_the_teacher_does(here):
     result.register("vector")
 
 
-def test_a_total_is_open_before_a_teacher_in_memory_is_asked(here):
+WINDOW = {"window": {"steps": 3, "channels": [{"name": "load", "mean": 3, "std": 2}]}}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"features": FEATURES}, {"features": WINDOW, "example_inputs": torch.zeros(2, 3, 1)}],
+    ids=["rows", "windows"],
+)
+def test_a_total_is_open_before_a_teacher_in_memory_is_asked(here, request, inputs):
     asked = []
 
     def priced(x):
         asked.append(len(x))
-        return np.sin(np.asarray(x)[:, 0])
+        return torch.sin(torch.as_tensor(np.asarray(x)).flatten(1)[:, 0])
 
-    given = {"features": FEATURES, "budget": {"steps": 20, "batch": 20, "total_queries": 400}, "progress": False}
-    spent = []
+    given = {"budget": {"steps": 20, "batch": 20, "total_queries": 400}, "progress": False} | inputs
+    spent, name = [], request.node.callspec.id
     for _ in range(3):  # the total is used up by the first, and all that the others need is answered
-        dt.tune(priced, n_trials=1, name="priced", workers=1, study={"reruns": 0}, **given)
+        dt.tune(priced, n_trials=1, name=name, workers=1, study={"reruns": 0}, **given)
         spent.append(sum(asked))
     assert 200 < spent[0] == spent[2] <= 400
     with pytest.raises(dt.DfkdError, match="tune: name: is needed with budget"):

@@ -223,7 +223,7 @@ def open_total(
     rows.refresh()
     if meter.budget is None and meter.asked:
         ledger.claim(OPENING, meter.asked)
-    meter.budget, meter.rows = ledger, rows
+    meter.budget, meter.rows, meter.opening = ledger, rows, None
     return Total(storage_url, ledger, meter, division, rows, known.total_queries, different)
 
 
