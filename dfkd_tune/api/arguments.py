@@ -113,6 +113,9 @@ class Arguments:
 
     def _meter(self, spec: StudySpec) -> Meter | None:
         """What counts the rows that the teacher is asked from now on, in the study's storage; None without a total."""
+        named = bool((self.tree.get("study") or {}).get("name"))
+        if named and self.storage_url is not None:
+            require_openable(spec, self.storage_url)
         if spec.budget.total_queries is None:
             return None
         if isinstance(self.teacher, Teacher):
@@ -121,10 +124,9 @@ class Arguments:
             raise SpecError(f"{self.function}: teacher", rule, remedy=remedy)
         if self.storage_url is None or isinstance(self.teacher, str | Path):
             return Meter()
-        if not (self.tree.get("study") or {}).get("name"):
+        if not named:
             rule = "is needed with budget.total_queries, by which the study counts before its teacher is asked"
             raise SpecError(f"{self.function}: name", rule, remedy="give name=")
-        require_openable(spec, self.storage_url)
         return Meter(opening=partial(open_total, spec, self.storage_url))
 
     def _spec(self, path: str, features: str | None) -> StudySpec:

@@ -333,8 +333,8 @@ def before_asking(
     teacher, inputs = declared(teacher, Path(spec.features) if spec.features else None)
     if limited:
         space_of(spec, inputs, least_outputs(teacher), limit)
-        if storage_url is not None:
-            require_openable(spec, storage_url, Subject.of(teacher, inputs))
+    if storage_url is not None:
+        require_openable(spec, storage_url, Subject.of(teacher, inputs))
     return teacher, inputs
 
 

@@ -165,7 +165,11 @@ class Total:
 
 
 def require_openable(spec: StudySpec, storage_url: str, subject: Subject | None = None) -> None:
-    """Refuse what ``open_total`` would refuse, and write nothing; raises as it does."""
+    """Refuse what ``open_total`` would refuse, and a study with a total for a file without one; write nothing.
+
+    Raises:
+        StudyMismatch, StorageError: as ``open_total`` does.
+    """
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():
         return
@@ -233,10 +237,19 @@ def meter_of(teacher: Teacher | None) -> Meter:
 
 
 def _require_agreement(known: StudyRecord, spec: StudySpec, storage_url: str, subject: Subject | None) -> None:
-    """Refuse to ask for a study on record with another teacher or other inputs, without its answers, or within a smaller total."""
+    """Refuse to ask for a study on record with another teacher or other inputs, without its answers, or within a smaller total or none.
+
+    A study that never had a total is none of this module's.
+    """
     if not known.identity:  # it was begun, but never set up
         return
-    total, place, new = spec.budget.total_queries or 0, f"study {spec.name!r}", "give --name for a new study"
+    total, place, new = spec.budget.total_queries, f"study {spec.name!r}", "give --name for a new study"
+    if total is None:
+        if known.total_queries is not None:
+            rule = f"exists with budget.total_queries {known.total_queries:,}, within which later sessions stay"
+            remedy = "give that total or a larger one, or --name for a new study"
+            raise StudyMismatch(place, rule, remedy=remedy)
+        return
     if known.total_queries is None:
         rule = "exists without budget.total_queries, so that nobody counted what it asked"
         raise StudyMismatch(place, rule, remedy=new)

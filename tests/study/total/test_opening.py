@@ -16,6 +16,7 @@ from dfkd_tune.search.attributes import IDENTITY, POOL, StudyRecord
 from dfkd_tune.search.foreign import AGREED
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.total.division import Division
 from dfkd_tune.study.total.opening import Subject, Total, open_total, require_openable, rows_folder
 from dfkd_tune.teachers.metering.meter import Meter
@@ -192,6 +193,14 @@ def test_a_study_without_a_total_is_not_counted_later(store, log, tmp_path):
     with fails("study 'costly-free'", "exists without budget.total_queries", kind=StudyMismatch):
         run(store, costly_tree("costly-free", tmp_path, 500, trials=1))
     assert asked(log) == before
+
+
+def test_a_total_is_not_forgotten_later(log, tmp_path):
+    set_up(opened(tmp_path, 500))
+    spec = parse_spec(costly_tree("opened", tmp_path, None), "costly")
+    with fails("study 'opened'", "exists with budget.total_queries 500", "give that total or", kind=StudyMismatch):
+        prepare(spec, storage_url=f"sqlite:///{tmp_path}/optuna.db")
+    assert asked(log) == 0
 
 
 def test_a_teacher_over_windows_is_asked_within_a_total(store, tmp_path):
