@@ -6,14 +6,15 @@ after its share of the trials, where the students of the best of them disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dfkd_tune.errors import FeaturesError, QueriesSpent
+from dfkd_tune.errors import FeaturesError, QueriesSpent, TeacherError
 from dfkd_tune.evaluation.stress_bank import outlying
 from dfkd_tune.generators.base import BlockGenerator, Generator
 from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
@@ -29,6 +30,8 @@ from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.utils.seeding import derive, stream
 
+LOG = logging.getLogger(__name__)
+
 CALL_ROWS, CALL_SHARE = 256, 0.05
 """Most rows of one call, and their share of the total: they are lost together if the process dies in it."""
 FEWEST_CALL_ROWS = 16
@@ -39,6 +42,9 @@ STUDENTS = "students"
 """Folder, in that of the answered rows, with the weights of finished students."""
 FEWEST = 50
 """Half of so many rows of a part, or of as many as are wanted if that is less, are the fewest to train on and to measure by."""
+
+DECLARED = (REPORT, PRIOR)
+"""Parts whose rows are as declared, so that the teacher must answer each; others lie where tails are not declared, or half of them."""
 
 Draw = Callable[[int], Tensor]
 """Makes the first n rows ``(n, D)`` of a part, standardized."""
@@ -70,7 +76,8 @@ class Asking:
         Raises:
             QueriesSpent: too few rows were answered before the total was used up.
             FeaturesError: too few different rows were found in what is declared of the inputs.
-            TeacherError: the teacher does not answer as it did when it was asked before.
+            TeacherError: the teacher does not answer as it did when it was asked before, or gives NaN or infinity within what is
+                declared of the inputs.
         """
         parts = self.total.division
         with self.total.asking_alone(self.check_cancelled):
@@ -79,12 +86,14 @@ class Asking:
                 missing = missing[self._new(missing)]
                 if len(missing) and self.total.left > 0:
                     self.require_same_answers(PRIOR)  # of a session that was interrupted
-                self._ask(PRIOR, missing)
-                self._ask(STRESS, self._stress(parts.stress))
+                self._ask(PRIOR, self._raw(missing))
+                self._ask(STRESS, self._raw(self._stress(parts.stress)))
             else:
                 first = {REPORT: parts.report, PRIOR: parts.prior, STRESS: parts.stress}
                 if any(self._may_ask(name, rows) for name, rows in first.items()):
                     self.require_same_answers()  # of a session that was interrupted
+                for name in DECLARED:
+                    self._ask(name, self.total.rows.not_finite(name))
                 self._fill(REPORT, parts.report, self._report)
                 self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
                 self._fill(STRESS, parts.stress, self._stress)
@@ -191,8 +200,12 @@ class Asking:
     def _new(self, z: Tensor, part: str | None = None) -> list[int]:
         """Indices of the rows ``(N, D)`` that are not answered, or in one part alone; each different row once."""
         rows = self.total.rows
-        own = set() if part is None else {*rows.keys(rows.part(part)[0])}
-        first = {key: i for i, key in reversed([*enumerate(rows.keys(self._raw(z)))])}
+        return self._unanswered(self._raw(z), set() if part is None else {*rows.keys(rows.part(part)[0])})
+
+    def _unanswered(self, x: Tensor, own: Collection[bytes] = ()) -> list[int]:
+        """The same of raw rows, with the keys of those that count as if they were not answered."""
+        rows = self.total.rows
+        first = {key: i for i, key in reversed([*enumerate(rows.keys(x))])}
         return sorted(i for key, i in first.items() if key in own or rows.answer(key) is None)
 
     def _known(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,7 +246,7 @@ class Asking:
                 return
             new = self._new(z)[:count]
             if new:
-                self._ask(part, z[new])
+                self._ask(part, self._raw(z[new]))
             # The next row that is drawn: rows beyond the last that was asked may be new.
             start += new[-1] + 1 if len(new) == count else len(z)
             span = 1 if len(new) == count else 2 * span
@@ -243,15 +256,31 @@ class Asking:
         total = self.total.ledger.total
         return min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * total)), self.total.left)
 
-    def _ask(self, part: str, z: Tensor) -> None:
-        """Ask those rows ``(N, D)`` that are new, as far as the total allows."""
-        z = z[self._new(z)]
-        while len(z) and (most := self._most()) > 0:
+    def _ask(self, part: str, x: Tensor) -> None:
+        """Ask those raw rows ``(N, D)`` that are not answered, as far as the total allows.
+
+        Raises:
+            TeacherError: it gives NaN or infinity for rows of ``DECLARED``; those of other parts are left out.
+        """
+        x = x[self._unanswered(x)]
+        while len(x) and (most := self._most()) > 0:
             self.check_cancelled()
-            here, z = z[:most], z[most:]
+            here, x = x[:most], x[most:]
             # Another process may have claimed rows of its own since.
             with suppress(QueriesSpent), self.total.meter.counted_as(part), torch.no_grad():
-                self.teacher(self._raw(here))
+                self._look_at(part, here, self.teacher(here))
+
+    def _look_at(self, part: str, x: Tensor, y: Tensor) -> None:
+        """Refuse or tell outputs that are not finite; raises as ``_ask`` does."""
+        bad = (~y.isfinite()).any(1).nonzero().flatten().tolist()
+        if not bad:
+            return
+        row = self.teacher.guard.row(x[bad[0]])
+        rule = f"gave NaN or infinity for {len(bad):,} of {len(x):,} rows ({part}), such as {row}"
+        if part in DECLARED:
+            remedy = "run the same command again, which asks these rows again; or check the units and ranges in the features file"
+            raise TeacherError(self.teacher.source, f"must give finite outputs, but {rule}", remedy=remedy)
+        LOG.warning("the teacher %s %s, which are left out", self.teacher.source, rule)
 
     def _may_ask(self, part: str, wanted: int) -> bool:
         """Whether rows of a part are missing and some may be asked."""

@@ -2,6 +2,8 @@
 
 The name of a file says which part of the total its rows belong to, and where in the part they begin: ``PART-OFFSET.safetensors``.
 A file is written whole or not at all, and never changes.
+
+A row with an output that is NaN or infinite was asked, but is not answered: it may be asked again.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ class AnsweredRows:
     """
 
     folder: Path
-    _files: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
-    _known: dict[bytes, tuple[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _files: dict[str, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[bytes, tuple[str, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def add(self, part: str, offset: int, x: Tensor, y: Tensor) -> None:
         """Keep rows ``(N, D)`` in the teacher's units and dtype, and its answers ``(N, O)``.
@@ -65,7 +67,7 @@ class AnsweredRows:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row is answered."""
+        """Whether no row was asked."""
         return not self._known
 
     def keys(self, x: Tensor) -> list[bytes]:
@@ -78,25 +80,42 @@ class AnsweredRows:
         return None if found is None else found[1]
 
     def part_of(self, key: bytes) -> str | None:
-        """The part for which the row with a key was asked; None if it has no kept answer."""
+        """The part for which the row with a key was asked; None if it was not asked."""
         found = self._known.get(key)
         return None if found is None else found[0]
 
     def part(self, name: str) -> tuple[Tensor, Tensor]:
-        """Rows ``(N, D)`` and answers ``(N, O)`` of a part in the order in which they were claimed; both empty without any."""
-        files = sorted(file for file in self._files if _part(file) == name)
-        if not files:
+        """Answered rows ``(N, D)`` of a part and their answers ``(N, O)``, in the order in which they were claimed; both empty without any."""
+        kept = [(x[finite], y[finite]) for x, y, finite in self._of(name) if bool(finite.any())]
+        if not kept:
             return torch.zeros(0, 0), torch.zeros(0, 0)
-        x, y = zip(*(self._files[file] for file in files), strict=True)
+        x, y = zip(*kept, strict=True)
         return torch.cat(x), torch.cat(y)
 
     def count(self, name: str) -> int:
-        """Number of rows of a part."""
-        return sum(len(x) for file, (x, _) in self._files.items() if _part(file) == name)
+        """Number of answered rows of a part."""
+        return sum(int(finite.sum()) for _, _, finite in self._of(name))
+
+    def asked(self, name: str) -> int:
+        """Number of rows that were asked for a part and got any answer, NaN and infinity included."""
+        return sum(len(x) for x, _, _ in self._of(name))
+
+    def not_finite(self, name: str) -> Tensor:
+        """Rows ``(N, D)`` of a part that got NaN or infinity each time that they were asked."""
+        rows = [row for x, _, finite in self._of(name) for row in x[~finite]]
+        left = {key: row for row in rows if self.answer(key := _key(row)) is None}
+        return torch.stack([*left.values()]) if left else torch.zeros(0, 0)
+
+    def _of(self, name: str) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Rows and answers of the files of a part, in order, and which answers are finite."""
+        return [self._files[file] for file in sorted(self._files) if _part(file) == name]
 
     def _take(self, name: str, x: Tensor, y: Tensor) -> None:
-        self._files[name], part = (x, y), _part(name)
-        self._known.update((_key(row), (part, answer)) for row, answer in zip(x, y, strict=True))
+        finite, part = y.isfinite().all(1), _part(name)
+        self._files[name] = x, y, finite
+        for row, answer, sound in zip(x, y, finite.tolist(), strict=True):
+            if sound or _key(row) not in self._known:
+                self._known[_key(row)] = part, answer if sound else None
 
 
 class RememberedRows(AnsweredRows):

@@ -1,7 +1,8 @@
 """``Meter``: every call of a teacher's code claims its rows first, and keeps its answers.
 
 All code of a teacher is called by its guard (``teachers.guarded``), so that the guard is where rows are counted: repetitions of
-a failed call and the search for the cause of a failure count as well. A row that was answered before costs nothing.
+a failed call and the search for the cause of a failure count as well. A row that was answered before costs nothing; one that got NaN or infinity is
+asked again.
 """
 
 from __future__ import annotations
@@ -100,12 +101,14 @@ class Meter:
         new = {key: i for i, key in reversed([*enumerate(keys)]) if kept.answer(key) is None}  # each once
         if len(new) == len(x):
             return self._ask(function, x)
+        asked: dict[bytes, Tensor] = {}
         if new:
             found = self._ask(function, x[sorted(new.values())])
             if not _whole(found, len(new)):
                 return found  # not an answer: the guard says what is wrong with it
-        answers = [kept.answer(key) for key in keys]
-        return torch.stack([answer for answer in answers if answer is not None]).to(x.device)
+            asked = dict(zip(sorted(new, key=new.__getitem__), found.reshape(len(new), -1), strict=True))
+        answers = [asked[key] if key in asked else kept.answer(key) for key in keys]
+        return torch.stack([answer.to(x.device) for answer in answers if answer is not None])
 
     def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:
         part, offset = self._part, self.claim(len(x))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import costly
 import mlflow
+import numpy as np
 import pytest
 import torch
 from asked import fails
@@ -77,6 +78,36 @@ def test_check_says_how_the_total_is_divided(log, tmp_path, dfkd):
     assert "banks of" not in said
     total = " ".join(dfkd("check", "costly.yaml", "--max-queries", 600).out.split())
     assert "600 teacher rows in all, later sessions included: opening 46, report 40" in total
+
+
+def test_rows_without_a_number_are_asked_again_once_the_teacher_is_well(store, log, tmp_path, monkeypatch):
+    tree = costly_tree("costly-ill", tmp_path, 400, trials=2)
+    ill = []
+
+    def undefined(x):
+        if not ill and asked(log) > 130:
+            ill.append(x[3])
+        return np.array([any((row == bad).all() for bad in ill) for row in x])
+
+    monkeypatch.setattr(costly, "UNDEFINED", undefined)
+    for rows in ("20", "1"):  # the second time, that row alone
+        told = f"must give finite outputs, but gave NaN or infinity for 1 of {rows} rows (prior)"
+        with fails("costly:answer", told, "run the same command again", kind=TeacherError):
+            run(store, tree)
+    monkeypatch.setattr(costly, "UNDEFINED", costly.NOWHERE)
+    assert run(store, tree).promoted is not None
+    record = StudyRecord.of(load_study(store.storage, "costly-ill"))
+    rows = AnsweredRows(rows_folder(store.storage, record))
+    rows.refresh()
+    assert rows.count("prior") == Division.read(record.division).prior and not len(rows.not_finite("prior"))
+    assert rows.asked("prior") == rows.count("prior") + 2 and asked(log) <= 400
+
+
+def test_rows_beyond_what_is_declared_may_have_no_number(store, log, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(costly, "UNDEFINED", lambda x: np.abs(x).max(1) > 4.5)
+    assert run(store, costly_tree("costly-edge", tmp_path, 400, trials=2)).promoted is not None
+    assert "rows (stress)" in caplog.text and "which are left out" in caplog.text
+    assert asked(log) <= 400
 
 
 def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
