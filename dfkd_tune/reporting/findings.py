@@ -309,6 +309,11 @@ class Findings:
         return None if known.total_queries is None else (known.total_queries, in_order(known.queries))
 
     @property
+    def lost_queries(self) -> int:
+        """Rows of a total that were claimed for students and have no answer on record."""
+        return StudyRecord.of(self.study).lost
+
+    @property
     def rows(self) -> Rows | None:
         """How many answered rows the students trained on; None without a total."""
         known = StudyRecord.of(self.study)

@@ -164,7 +164,12 @@ def queries(found: Findings) -> str:
     assert found.queries is not None  # the caller's condition
     total, parts = found.queries
     told = ", ".join(f"{part} {rows:,}" for part, rows in parts.items())
-    return f"{total:,} teacher rows in all: {told}; {total - sum(parts.values()):,} are left."
+    lost = (
+        f" Of the rows asked, {found.lost_queries:,} have no answer on record: calls failed, processes were killed, or files are gone."
+        if found.lost_queries
+        else ""
+    )
+    return f"{total:,} teacher rows in all: {told}; {total - sum(parts.values()):,} are left.{lost}"
 
 
 def trained_rows(found: Findings) -> str:

@@ -60,6 +60,8 @@ ROWS = "rows"
 """Study attribute: name of the folder of its answered rows, in a study with a total."""
 ANSWERED = "answered_rows"
 """Study attribute: number of answered rows that students train on by now, in a study with a total."""
+LOST = "lost_rows"
+"""Study attribute: rows that were claimed for students and have no answer on record, in a study with a total."""
 ASKER = "asker"
 """Study attribute: the process that asked its teacher last, in words, in a study with a total."""
 CERTIFIED = "certificate_rows"
@@ -252,6 +254,11 @@ class StudyRecord:
     def answered(self) -> int:
         """Number of answered rows that students train on by now; 0 without a total."""
         return self.attributes.get(ANSWERED, 0)
+
+    @property
+    def lost(self) -> int:
+        """Number of rows that were claimed for students and have no answer on record; 0 without a total."""
+        return self.attributes.get(LOST, 0)
 
     @property
     def certified_rows(self) -> int:

@@ -19,13 +19,13 @@ from dfkd_tune.evaluation.stress_bank import outlying
 from dfkd_tune.generators.base import BlockGenerator, Generator
 from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.search.attributes import ANSWERED, StudyRecord
+from dfkd_tune.search.attributes import ANSWERED, LOST, StudyRecord
 from dfkd_tune.study.total.different import different_rows
 from dfkd_tune.study.total.division import AGAIN_ROWS
 from dfkd_tune.study.total.drift import require_same
 from dfkd_tune.study.total.opening import Total
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, PRIOR, REPORT, ROUND, STRESS, round_name
+from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, OPENING, PRIOR, REPORT, ROUND, STRESS, round_name
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.utils.seeding import derive, stream
@@ -287,8 +287,13 @@ class Asking:
         return self.total.rows.count(part) < wanted and self.total.left > 0
 
     def _note(self) -> None:
-        """Record how many rows students train on by now, so that every process knows which of them had fewer."""
-        study = self.total.ledger.study
-        count = self.answered(len(self.total.division.rounds)).shared
-        if count != StudyRecord.of(study).answered:
+        """Record how many rows students train on by now, so that every process knows which of them had fewer, and how many were lost."""
+        study, total = self.total.ledger.study, self.total
+        known, claimed = StudyRecord.of(study), total.ledger.claimed()
+        count = self.answered(len(total.division.rounds)).shared
+        if count != known.answered:
             study.set_user_attr(ANSWERED, count)
+        own = [part for part in claimed if part not in (OPENING, AGAIN, CERTIFICATE)]
+        lost = sum(claimed[part] - total.rows.asked(part) for part in own)
+        if lost != known.lost:
+            study.set_user_attr(LOST, lost)

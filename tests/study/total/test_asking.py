@@ -6,6 +6,7 @@ from pathlib import Path
 import costly
 import mlflow
 import numpy as np
+import optuna
 import pytest
 import torch
 from asked import fails
@@ -15,6 +16,8 @@ from dfkd_tune.errors import NotFound, TeacherError
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.queries.ledger import Ledger
+from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.replay import load_replay
 from dfkd_tune.study.session import StudyRunner
 from dfkd_tune.study.total.division import AGAIN_ROWS, Division
@@ -101,6 +104,18 @@ def test_rows_without_a_number_are_asked_again_once_the_teacher_is_well(store, l
     rows.refresh()
     assert rows.count("prior") == Division.read(record.division).prior and not len(rows.not_finite("prior"))
     assert rows.asked("prior") == rows.count("prior") + 2 and asked(log) <= 400
+
+
+def test_rows_that_got_no_answer_are_told(store, log, tmp_path, dfkd):
+    run(store, costly_tree("costly-dead", tmp_path, 400, trials=1, reruns=0))
+    assert "no answer on record" not in dfkd("show", "costly-dead", "--storage", store.storage).out
+    storage = open_storage(store.storage)
+    Ledger(storage, optuna.load_study(study_name="costly-dead", storage=storage), 500).claim(
+        "prior", 7
+    )  # and is killed
+    run(store, costly_tree("costly-dead", tmp_path, 500, trials=2, reruns=0))
+    shown = " ".join(dfkd("show", "costly-dead", "--storage", store.storage).out.split())
+    assert "Of the rows asked, 7 have no answer on record" in shown
 
 
 def test_rows_beyond_what_is_declared_may_have_no_number(store, log, tmp_path, monkeypatch, caplog):
