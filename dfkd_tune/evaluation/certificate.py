@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any
 
@@ -22,106 +22,17 @@ from torch import Tensor, nn
 from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
 from dfkd_tune.evaluation.guard import GuardReport, guard_report
+from dfkd_tune.evaluation.measurements import Gaps, OutputReport, Report, WorstGap
 from dfkd_tune.evaluation.regions import Region, regions
+from dfkd_tune.evaluation.statement import statement
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
-from dfkd_tune.training.rmse_words import gap_in_words, rmse_in_words
 
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """Quantiles and maximum of ``|student - teacher|`` over rows."""
-
-    p50: float
-    p95: float
-    p99: float
-    largest: float
-
-
-@dataclass(frozen=True)
-class OutputReport:
-    """One output on the report bank, in that output's units unless relative.
-
-    Args:
-        output: index of the output.
-        name: its name, or its index where the teacher tells none.
-        spread: standard deviation of the teacher.
-        rmse, relative_rmse: root mean square gap, and the same divided by ``spread``.
-        r2: 1 minus the mean square gap over the teacher's variance.
-        gaps: quantiles of the gaps.
-    """
-
-    output: int
-    name: str
-    spread: float
-    rmse: float
-    relative_rmse: float
-    r2: float
-    gaps: Gaps
-
-
-@dataclass(frozen=True)
-class Report:
-    """All outputs on the report bank.
-
-    Args:
-        rows: number of rows in the bank.
-        rmse: RMSE over rows and outputs, in the teacher's units.
-        interval: 95 % confidence interval of ``rmse``, by the normal approximation of the mean square.
-        relative_rmse, r2: relative RMSE and R2 over rows and outputs.
-        relative_gaps: quantiles over rows of the largest relative gap of any output.
-        beyond_largest: upper bound, at 95 % confidence, of the share of prior inputs with a gap above the largest one.
-        by_output: report of each output.
-    """
-
-    rows: int
-    rmse: float
-    interval: tuple[float, float]
-    relative_rmse: float
-    r2: float
-    relative_gaps: Gaps
-    beyond_largest: float
-    by_output: tuple[OutputReport, ...]
-
-
-@dataclass(frozen=True)
-class WorstGap:
-    """The largest gap that the attack found.
-
-    Args:
-        gap, relative_gap: gap at the worst output, in that output's units and over its spread.
-        output, output_name: index and name of the worst output.
-        teacher, student: outputs of both at ``input``.
-        input, origin: raw values by feature name; ``origin`` is the prior row that the attack started from.
-        moved: difference from ``origin`` to ``input`` by feature name, in standard deviations.
-        distance: largest absolute value of ``moved``.
-        radius: largest distance that was allowed.
-        method: ``gradient`` or ``random``; ``none`` if no row was left, so that it is the worst row of the report bank.
-        starts, teacher_rows: number of prior rows attacked, and of teacher queries.
-        unanswered: number of rows whose gap was not finite.
-    """
-
-    gap: float
-    relative_gap: float
-    output: int
-    output_name: str
-    teacher: tuple[float, ...]
-    student: tuple[float, ...]
-    input: dict[str, float | str | None]
-    origin: dict[str, float | str | None]
-    moved: dict[str, float]
-    distance: float
-    radius: float
-    method: str
-    starts: int
-    teacher_rows: int
-    unanswered: int
 
 
 @dataclass(frozen=True)
@@ -229,7 +140,7 @@ def certify(
         )
     unit = theirs.std(0)
     unit = torch.where(unit > 0, unit, 1.0)
-    report = _report(gaps, unit, problem.output_names)
+    report = replace(_report(gaps, unit, problem.output_names), population=problem.population)
     worst = _worst(problem, student, unit, (gaps / unit).abs().amax(1).to(problem.device))
     taken = ("steps", "batch", "training_rows", "issued")
     own, teacher = student.parameters, problem.teacher
@@ -261,7 +172,7 @@ def certify(
         worst=worst,
         regions=regions(problem.inputs, bank.z, gaps, unit),
         guard=guard_report(problem, gaps),
-        statement=_statement(problem, report, worst),
+        statement=statement(problem.inputs.tier, report, worst),
         versions={name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "scikit-learn")},
         issued=facts.get("issued"),
     )
@@ -358,41 +269,3 @@ def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
         number = None if math.isnan(value) else value
         named[feature.name] = feature.labels[int(value)] if feature.labels and number is not None else number
     return named
-
-
-def _attacked(worst: WorstGap) -> str:
-    gap = gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))
-    if not worst.teacher_rows:
-        return (
-            f"No teacher row was left for an attack. The largest gap on the report bank is {gap}, at the input shown."
-        )
-    told = (
-        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
-    )
-    return f"{told}found a gap of {gap}, at the input shown."
-
-
-def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, list[str]]:
-    low, high = report.interval
-    tier = problem.inputs.tier
-    holds = [
-        f"On inputs drawn from the declared prior, the RMSE between student and teacher is "
-        f"{rmse_in_words(report.rmse, report.relative_rmse, len(report.by_output))} ({low:.4g} to {high:.4g} at 95 % confidence), measured on {report.rows:,} rows that neither training nor "
-        "pruning nor selection saw.",
-        f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
-        f"largest measured, {report.relative_gaps.largest:.4g} standard deviations of the teacher.",
-        _attacked(worst),
-    ]
-    not_held = [
-        f"Real inputs: none were used, and nothing is known about them beyond this declaration (tier {tier}). If real inputs "
-        "differ from it, the error may differ too; only real inputs can show that.",
-        "The worst case: the attack gives a lower bound. Larger gaps may exist elsewhere, within and outside the declared "
-        "ranges.",
-        "The teacher itself: the student is compared with the teacher, not with the truth.",
-        "A choice between students by their certificates: such a choice makes the report bank a selection bank.",
-    ]
-    if worst.unanswered:
-        not_held.append(
-            f"Inputs without a finite output: the attack met {worst.unanswered:,} of them, and their gaps do not count."
-        )
-    return {"holds": holds, "does_not_hold": not_held}

@@ -79,6 +79,8 @@ class Problem:
     """Whether it may query the teacher for rows of single trials."""
     trained_folds = 1
     """Number of folds for which a trial trains a student; more than one is cross-validation."""
+    population: int | None = None
+    """Number of different inputs if there are few and students train on each of them; None otherwise."""
 
     def __init__(
         self,
@@ -101,8 +103,7 @@ class Problem:
         self.dtype, self.device = dtype, torch.device(device)
         self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))
         self.features, self.outputs = probe.features, probe.outputs
-        self.encoder = encoder(inputs)
-        self.queries = 0
+        self.encoder, self.queries = encoder(inputs), 0
         self._neutral()
         rows = pool_rows or affordable_rows(probe)
         size = rows * self.features * self.outputs * dtype.itemsize
@@ -113,8 +114,7 @@ class Problem:
                 self._ask(rows, bank_rows, keeps, normalize)
                 if answers is not None:
                     answers.save(self._frozen(), self.queries)
-        self.frozen_rows = self.queries
-        self.geometry = self._geometry()
+        self.frozen_rows, self.geometry = self.queries, self._geometry()
         gradient = self.values_and_gradients if probe.differentiable else None
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
 

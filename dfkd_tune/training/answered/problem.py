@@ -117,7 +117,7 @@ class AnsweredProblem(Problem):
 
     def grow(self, answered: Answered) -> None:
         """Train on further rounds from now on; rows of the first round and of the report bank stay as they are."""
-        self._answered = answered
+        self._answered, self.population = answered, answered.shared if answered.different else None
         parts = [self._labeled(*part) for part in (answered.prior, answered.stress, *answered.rounds)]
         z, values = (torch.cat(each) for each in zip(*parts, strict=True))
         self.pool = Pool(z, values, None)

@@ -133,6 +133,15 @@ def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
     assert not plan.rows.exists()
 
 
+def certificate_of(store, study: str, run: str) -> dict:
+    """The content of ``certificate.json`` of a run."""
+    (student,) = (each for each in store.runs(study) if each.info.run_name == run)
+    file = mlflow.artifacts.download_artifacts(
+        run_id=student.info.run_id, artifact_path="certificate/certificate.json", tracking_uri=store.tracking
+    )
+    return json.loads(Path(file).read_text())
+
+
 def few_tree(name, folder, features: str, **study) -> dict:
     tree = costly_tree(name, folder, 400, **study)
     (folder / "features.yaml").write_text(features)
@@ -147,6 +156,9 @@ def test_a_study_with_few_different_rows_asks_each_once_and_ends(store, log, tmp
     assert ended.promoted is not None and ended.progress.ended == 4
     record = StudyRecord.of(load_study(store.storage, "costly-few"))
     assert record.answered == record.untuned["answered_rows"] == 27
+    certificate = certificate_of(store, "costly-few", ended.promoted.run)
+    assert certificate["report"]["population"] == 27
+    assert "draws of the 27 different inputs that there are, on each of which" in certificate["statement"]["holds"][0]
     rows = AnsweredRows(rows_folder(store.storage, record))
     rows.refresh()
     asked_of = torch.cat([rows.part(part)[0] for part in ("opening", "prior")])
@@ -192,11 +204,8 @@ def test_every_place_tells_the_same_rows(store, log, tmp_path):
     ended = run(store, costly_tree("costly-same", tmp_path, 400))
     record = StudyRecord.of(load_study(store.storage, "costly-same"))
     assert sum(record.queries.values()) == 400 and dict(record.queries) == Division.read(record.division).parts()
-    (student,) = (run for run in store.runs("costly-same") if run.info.run_name == ended.promoted.run)
-    file = mlflow.artifacts.download_artifacts(
-        run_id=student.info.run_id, artifact_path="certificate/certificate.json", tracking_uri=store.tracking
-    )
-    certificate = json.loads(Path(file).read_text())
+    certificate = certificate_of(store, "costly-same", ended.promoted.run)
+    assert certificate["statement"]["holds"][0].endswith("40 rows that neither training nor pruning nor selection saw.")
     assert certificate["budget"]["attack_rows"] == record.queries["certificate"] == 42
     assert certificate["statement"]["holds"][2].startswith("An attack of 42 teacher rows")
     (parent,) = store.runs("costly-same", "study")
