@@ -289,7 +289,7 @@ class Guard:
             return TeacherError(source, rule, remedy=OTHERS_REMEDY)
         answered = self.outputs or (self.meter is not None and self.meter.was_answered)
         remedy = END_REMEDY if not isinstance(problem, Exception) else CHANGED_REMEDY if answered else SHAPE_REMEDY
-        also = "" if alone is None else ", and does so for this row alone"
+        also = "" if alone is None else ", and also where this row is asked alone"
         return TeacherError(source, f"{first}: it {what}{also}", remedy=remedy)
 
     def _alone(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[bool | None, float]:

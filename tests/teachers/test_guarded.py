@@ -346,7 +346,7 @@ def test_where_rows_are_counted_a_failure_costs_two_more_at_most(count, bad):
         teacher(x)
     assert count <= teacher.guard.meter.asked <= count + 2
     if count > 2:
-        assert ("answers the first of them alone" if bad else "does so for this row alone") in str(caught.value)
+        assert ("answers the first of them alone" if bad else "also where this row is asked alone") in str(caught.value)
 
 
 def test_a_teacher_whose_answers_are_kept_has_answered_before(tmp_path):

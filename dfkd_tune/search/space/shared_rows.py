@@ -45,10 +45,10 @@ def require_shared_rows(recipe: Recipe, fixed: Mapping[str, Any], search: Mappin
         rule = f"{name_of(GENERATORS, generator)} asks for rows of each trial, and {why}"
         if "generator.kind" in fixed:
             raise SpecError(f"{file}: generator.kind", rule, remedy=f"take {_usable()}")
-        raise SpecError(f"{file}: preset", rule, remedy="take preset: few_queries, or none")
+        raise SpecError(f"{file}: preset", rule, remedy="take preset: few_queries, or leave preset out")
     if not (isinstance(alpha, Constant) and alpha.value == 0):
         raise SpecError(
-            f"{file}: preset", f"mixes rows of its own in, and {why}", remedy="take preset: few_queries, or none"
+            f"{file}: preset", f"mixes rows of its own in, and {why}", remedy="take preset: few_queries, or leave preset out"
         )
     searched = (search or {}).get("loss.kind")
     losses = [name_of(LOSSES, recipe.loss)] if searched is None else [*searched]
