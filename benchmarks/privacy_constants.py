@@ -27,7 +27,7 @@ from tables import SHARED, declared_privately, load, shared_split
 
 from dfkd_tune.tables.private import correlations, describe, quantiles, tree
 
-SHIPPED = "as shipped"
+SHIPPED, CHOSEN = "as shipped", "as the other tables choose"
 CONSTANTS: dict[str, tuple[ModuleType, str, tuple[float, ...]]] = {
     "share of the budget for quantiles": (describe, "OF_SHARES", (0.5, 0.85)),
     "clipped norm of the scores": (correlations, "CLIP", (1.1, 2.0)),
@@ -84,6 +84,18 @@ def table_of(found: Mapping[str, list[dict[str, float]]]) -> tuple[list[str], np
     return names, np.array([[np.mean([one[name] for one in seeds]) for seeds in found.values()] for name in names])
 
 
+def rows_of(names: list[str], ratios: np.ndarray) -> dict[str, list[float]]:
+    """Row of the table -> ratios with their geometric mean; the last row is what the other tables would choose."""
+    told = {name: each for name, each in zip(names, ratios, strict=True)} | {CHOSEN: left_out(ratios)}
+    return {name: [*each.tolist(), geometric(each)] for name, each in told.items()}
+
+
+def entries(found: Mapping[str, list[dict[str, float]]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes."""
+    budget = f"one run of {args.steps:,} steps"
+    return {"privacy_constants": figures.Measured(args.seeds, budget, rows_of(*table_of(found)), tier="T4")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -102,10 +114,7 @@ def main() -> None:
         found[dataset] = [measured(dataset, args, seed) for seed in args.seeds]
         if args.json:
             args.json.write_text(json.dumps(found))
-    names, ratios = table_of(found)
-    rows = {name: [*each.tolist(), geometric(each)] for name, each in zip(names, ratios, strict=True)}
-    chosen = left_out(ratios)
-    rows["as the other tables choose"] = [*chosen.tolist(), geometric(chosen)]
+    rows = rows_of(*table_of(found))
     sheet = Sheet(title=f"real RMSE over published direct, epsilon {args.epsilon:g}, {args.steps} steps")
     for column in ("setting", *args.datasets, "geometric mean"):
         sheet.add_column(column)
@@ -113,8 +122,7 @@ def main() -> None:
         sheet.add_row(name, *(f"{value:.3f}" for value in each))
     Console(width=150).print(sheet)
     if args.publish:
-        budget = f"one run of {args.steps:,} steps"
-        figures.publish({"privacy_constants": figures.Measured(args.seeds, budget, rows, tier="T4")})
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":
