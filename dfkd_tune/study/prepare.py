@@ -329,7 +329,8 @@ def before_asking(
     require_runtime(spec)
     hardware.device(device)
     limit, limited = spec.student.parameters(teacher.parameters), spec.budget.total_queries is not None
-    teacher = outputs_alone(teacher) if limited else teacher
+    # Its meter keeps all answers of a study with a total, and asks some of these rows again.
+    teacher = replace(outputs_alone(teacher), kept=None) if limited else teacher
     teacher, inputs = declared(teacher, Path(spec.features) if spec.features else None)
     if limited:
         space_of(spec, inputs, least_outputs(teacher), limit)

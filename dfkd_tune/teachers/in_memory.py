@@ -244,13 +244,16 @@ def _estimator(model: Any, folder: Path) -> Given:
 
 
 def _function(function: Callable[..., Any], rows: Tensor | None, signature: Signature | None) -> Given:
-    if signature is None and (path := _module_path(function)) is not None:
+    path = _module_path(function)
+    if signature is None and path is not None:
         return Given(path)
     teacher = prepared(Teacher(_source(function), OfEither(function), taken_by(function), "", signature=signature))
     if teacher.layout is None:
         if rows is None:
             rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
         teacher = replace(_fitting(teacher, rows), width=rows.shape[1])
+    if path is not None:
+        return _unkept(teacher, "no file holds what example_inputs tell of its arguments")
     return _unkept(teacher, "it is a lambda, a closure, a method, or a function of this script")
 
 

@@ -15,12 +15,14 @@ import pandas as pd
 import pytest
 import yaml
 from asked import assert_refused
-from processes import free_port, serving
+from processes import free_port, inferring, serving
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
@@ -97,6 +99,18 @@ def study(folder: Path, name: str, teacher: str, **about) -> dict:
         "generator": {"kind": "zeroth_order", "steps": 1},
         "search": {"optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True}},
     } | about
+
+
+def test_a_server_is_asked_kept_rows_again_within_a_total(store, tmp_path, undrawn):
+    tree = study(tmp_path, "server-total", "", search={}, generator={"kind": "committee"})
+    tree |= {"features": None, "budget": {"steps": 20, "batch": 10, "total_queries": 400}}
+    with inferring(tmp_path) as address:
+        tree["teacher"]["path"] = f"{address}/v2/models/m"
+        prepared = prepare(parse_spec(tree, "total"), storage_url=store.storage)
+        run_study(prepared, store.storage, store.tracking)
+    queries = StudyRecord.of(load_study(store.storage, "server-total")).queries
+    assert queries["again"] >= 2 and queries["round-1"] > 0
+    assert prepared.teacher.estimator.answered == sum(queries.values()) <= 400
 
 
 @pytest.mark.parametrize("kind", SERVERS)

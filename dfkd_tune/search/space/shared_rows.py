@@ -48,7 +48,9 @@ def require_shared_rows(recipe: Recipe, fixed: Mapping[str, Any], search: Mappin
         raise SpecError(f"{file}: preset", rule, remedy="take preset: few_queries, or leave preset out")
     if not (isinstance(alpha, Constant) and alpha.value == 0):
         raise SpecError(
-            f"{file}: preset", f"mixes rows of its own in, and {why}", remedy="take preset: few_queries, or leave preset out"
+            f"{file}: preset",
+            f"mixes rows of its own in, and {why}",
+            remedy="take preset: few_queries, or leave preset out",
         )
     searched = (search or {}).get("loss.kind")
     losses = [name_of(LOSSES, recipe.loss)] if searched is None else [*searched]

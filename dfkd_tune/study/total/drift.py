@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,7 @@ def require_same(teacher: Teacher, x: Tensor, kept: Tensor, answered: Tensor) ->
         return
     once_more = _asked(teacher, x)
     apart = float((kept - now).abs()[row, output] / spread[output])
+    distance = f", {apart:.2g} of its standard deviation apart" if isfinite(apart) else ""
     place, told = teacher.source, f"{teacher.guard.row(x[row])} got {float(kept[row, output]):.8g}"
     if _same(now, once_more, limit):
         rule = (
@@ -42,7 +45,7 @@ def require_same(teacher: Teacher, x: Tensor, kept: Tensor, answered: Tensor) ->
         rule = f"must be deterministic, the same row got different answers: {told} before, {float(now[row, output]):.8g} and "
         rule += f"{float(once_more[row, output]):.8g} now"
         remedy = "average repeated answers or fix its seed, then start a study of another name"
-    raise TeacherError(place, f"{rule}, {apart:.2g} of its standard deviation apart", remedy=remedy)
+    raise TeacherError(place, rule + distance, remedy=remedy)
 
 
 def _asked(teacher: Teacher, x: Tensor) -> Tensor:

@@ -104,14 +104,16 @@ def whole(values: Sequence[Any]) -> list[Any]:
 
 
 def numbers(output: Any, rows: int) -> np.ndarray:
-    """An output ``(N, ...)`` as float64.
+    """An output ``(N, ...)`` as float64; JSON has no NaN, so that ``null`` is one.
 
     Raises:
         ValueError: it does not hold one number, or array of numbers, for each row.
     """
     array = np.asarray(output)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"numbers were expected, got {str(array.ravel()[:1].tolist())[:40]}")
+        other = [v for v in array.ravel().tolist() if v is not None and not isinstance(v, int | float)]
+        if other or array.ndim == 0:
+            raise ValueError(f"numbers were expected, got {str((other or [None])[:1])[:40]}")
     if array.ndim == 0 or len(array) != rows:
         raise ValueError(f"{rows} rows were expected, got the shape {array.shape}")
     if array.size == 0:

@@ -19,7 +19,8 @@ def test_whole_numbers_are_int_where_json_holds_them_exactly():
         ([["cat"], ["dog"]], "numbers were expected, got .'cat'"),
         ([1.0, 2.0, 3.0], r"2 rows were expected, got the shape \(3,\)"),
         (7.0, r"2 rows were expected, got the shape \(\)"),
-        ([None, 1.0], "numbers were expected"),
+        ([None, {}], r"numbers were expected, got \[\{\}\]"),
+        (None, "numbers were expected"),
         ([[], []], "numbers were expected, got none"),
     ],
 )
@@ -27,6 +28,7 @@ def test_an_output_holds_numbers_for_each_row(output, words):
     with pytest.raises(ValueError, match=words):
         numbers(output, 2)
     assert numbers([[True], [False]], 2).tolist() == [[1.0], [0.0]]
+    np.testing.assert_array_equal(numbers([None, 1.0], 2), [np.nan, 1.0])
 
 
 def test_outputs_lie_beside_each_other_in_their_order():
