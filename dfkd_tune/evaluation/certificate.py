@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
@@ -140,7 +140,7 @@ def certify(
         )
     unit = theirs.std(0)
     unit = torch.where(unit > 0, unit, 1.0)
-    report = replace(_report(gaps, unit, problem.output_names), population=problem.population)
+    report = _report(gaps, unit, problem.output_names, problem.population)
     worst = _worst(problem, student, unit, (gaps / unit).abs().amax(1).to(problem.device))
     taken = ("steps", "batch", "training_rows", "issued")
     own, teacher = student.parameters, problem.teacher
@@ -201,8 +201,8 @@ def _normalized(problem: Problem, student: ExportedStudent) -> Answer:
     return answer
 
 
-def _report(gaps: Tensor, spread: Tensor, names: Sequence[str]) -> Report:
-    """The report from gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units, and the names of the outputs."""
+def _report(gaps: Tensor, spread: Tensor, names: Sequence[str], population: int | None) -> Report:
+    """The report from gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units, names of the outputs, and ``Report.population``."""
     rows, square = len(gaps), gaps.square()
     per_row = square.mean(1)
     mean, error = float(per_row.mean()), 1.96 * float(per_row.std()) / math.sqrt(rows)
@@ -222,6 +222,7 @@ def _report(gaps: Tensor, spread: Tensor, names: Sequence[str]) -> Report:
         # N independent rows all miss a share s of the prior with probability (1 - s)^N, set to 0.05.
         beyond_largest=1 - (1 - CONFIDENCE) ** (1 / rows),
         by_output=tuple(outputs),
+        population=population,
     )
 
 

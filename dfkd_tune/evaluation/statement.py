@@ -6,24 +6,6 @@ from dfkd_tune.evaluation.measurements import Report, WorstGap
 from dfkd_tune.training.rmse_words import gap_in_words, rmse_in_words
 
 
-def _rows(report: Report) -> str:
-    if report.population is None:
-        return f"{report.rows:,} rows that neither training nor pruning nor selection saw"
-    return f"{report.rows:,} draws of the {report.population:,} different inputs that there are, on each of which the student was trained"
-
-
-def _attacked(worst: WorstGap) -> str:
-    gap = gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))
-    if not worst.teacher_rows:
-        return (
-            f"No teacher row was left for an attack. The largest gap on the report bank is {gap}, at the input shown."
-        )
-    told = (
-        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
-    )
-    return f"{told}found a gap of {gap}, at the input shown."
-
-
 def statement(tier: str, report: Report, worst: WorstGap) -> dict[str, list[str]]:
     """What a certificate promises, sentences ``holds``, and what it does not, ``does_not_hold``.
 
@@ -52,3 +34,21 @@ def statement(tier: str, report: Report, worst: WorstGap) -> dict[str, list[str]
             f"Inputs without a finite output: the attack met {worst.unanswered:,} of them, and their gaps do not count."
         )
     return {"holds": holds, "does_not_hold": not_held}
+
+
+def _rows(report: Report) -> str:
+    if report.population is None:
+        return f"{report.rows:,} rows that neither training nor pruning nor selection saw"
+    return f"{report.rows:,} draws of the {report.population:,} different inputs that there are, on each of which the student was trained"
+
+
+def _attacked(worst: WorstGap) -> str:
+    gap = gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))
+    if not worst.teacher_rows:
+        return (
+            f"No teacher row was left for an attack. The largest gap on the report bank is {gap}, at the input shown."
+        )
+    told = (
+        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
+    )
+    return f"{told}found a gap of {gap}, at the input shown."
