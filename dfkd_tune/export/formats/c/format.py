@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dfkd_tune.export.schema import InputSchema
 
 FEATURE = re.compile(r"^    \w+_IN_\w+ = \d+, /\* (.*) \*/$", re.MULTILINE)
+LAST = re.compile(r"^    \w+_FEATURES = \d+$", re.MULTILINE)
+"""The end of the enumeration of features; a level of a feature that is called ``IN`` reads like a feature after it."""
 
 
 @dataclass(frozen=True)
@@ -77,4 +79,5 @@ class C(ExportFormat):
         """The names in the comments of the enumeration."""
         from dfkd_tune.export.formats.c.source import header_of
 
-        return [uncommented(name) for name in FEATURE.findall(header_of(data.decode("ascii")))]
+        features = LAST.split(header_of(data.decode("ascii")), maxsplit=1)[0]
+        return [uncommented(name) for name in FEATURE.findall(features)]

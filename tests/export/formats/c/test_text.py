@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -64,6 +64,7 @@ PLAIN = code(written(["a", "b", "c"], (), words=["u", "v"]))
     st.lists(TEXTS, max_size=3),
     st.lists(TEXTS, min_size=2, max_size=2, unique=True),
 )
+@example(["IN", "", "0"], [], ["", "0"])
 def test_only_the_names_of_constants_differ(names, about, words):
     source = written(names, tuple(about), words=words)
     assert code(source) == PLAIN
