@@ -87,12 +87,12 @@ class Arguments:
         with metered(meter):
             rows = self._rows(inputs, layout)
             bare = unasked(self.teacher, rows, signature)
-            if bare is not None and is_unkept(self.teacher, signature):
+            if bare is not None and is_unkept(self.teacher, signature, self.example_inputs):
                 require_one_process(bare.source, self.workers)
             if bare is not None and (inputs is not None or meter is not None):
                 with self._placed(bare.source):
                     before_asking(self._spec(bare.source, file), bare, self.device, self.storage_url)
-            found = given(self.teacher, self.folder, rows, signature)
+            found = given(self.teacher, self.folder, rows, signature, self.example_inputs)
         spec = self._spec(found.path, file)
         with self._placed(found.path):
             return prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url), found

@@ -84,12 +84,18 @@ def unasked(model: Any, rows: Tensor | None, signature: Signature | None) -> Tea
     return Teacher(_source(model), model, dtype, "", width=width, signature=signature)
 
 
-def is_unkept(model: Any, signature: Signature | None) -> bool:
-    """Whether a model is a function that only this process can ask, as no file and no module path of rows leads to it."""
-    return _is_asked(model) and not isinstance(model, nn.Module) and (signature is not None or not _module_path(model))
+def is_unkept(model: Any, signature: Signature | None, example: Any = None) -> bool:
+    """Whether a model is a function that only this process can ask, as no file and no module path leads to it.
+
+    Args:
+        model, signature, example: as for ``given``.
+    """
+    return _is_asked(model) and not isinstance(model, nn.Module) and _reached(model, signature, example) is None
 
 
-def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signature | None = None) -> Given:
+def given(
+    model: Any, folder: Path, rows: Tensor | None = None, signature: Signature | None = None, example: Any = None
+) -> Given:
     """Name a teacher that was given in Python, and write a module or an estimator into ``folder``.
 
     Args:
@@ -98,6 +104,7 @@ def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signa
         folder: folder of kept teachers; a file is named by its content.
         rows: ``(2, D)`` raw rows to export a module with, float64; default: zeros, of the width that the module accepts.
         signature: the arguments of a module or function that takes others than rows; ``rows`` hold them as its layout says.
+        example: example inputs that tell the signature beside the object; None if its attribute ``example_inputs`` does.
 
     Raises:
         TeacherError: the object is no teacher, or cannot be queried.
@@ -122,7 +129,7 @@ def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signa
         )  # a search also holds the times of its fits, which differ each time
         return _boosted(model, folder) or _estimator(model, folder)
     if callable(model):
-        return _function(model, rows, signature)
+        return _function(model, rows, signature, example)
     rule = f"is of type {type(model).__name__}, which is no teacher"
     remedy = "give a path, an nn.Module, a fitted estimator, or a function of rows (N, D)"
     if isinstance(model, Mapping):
@@ -243,18 +250,22 @@ def _estimator(model: Any, folder: Path) -> Given:
     return Given(str(file))
 
 
-def _function(function: Callable[..., Any], rows: Tensor | None, signature: Signature | None) -> Given:
-    path = _module_path(function)
-    if signature is None and path is not None:
+def _function(function: Callable[..., Any], rows: Tensor | None, signature: Signature | None, example: Any) -> Given:
+    if (path := _reached(function, signature, example)) is not None:
         return Given(path)
     teacher = prepared(Teacher(_source(function), OfEither(function), taken_by(function), "", signature=signature))
     if teacher.layout is None:
         if rows is None:
             rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
         teacher = replace(_fitting(teacher, rows), width=rows.shape[1])
-    if path is not None:
-        return _unkept(teacher, "no file holds what example_inputs tell of its arguments")
+    if _module_path(function) is not None:
+        return _unkept(teacher, "its arguments are told by example_inputs=, and not by that attribute of the function")
     return _unkept(teacher, "it is a lambda, a closure, a method, or a function of this script")
+
+
+def _reached(function: Callable[..., Any], signature: Signature | None, example: Any) -> str | None:
+    """The module path by which another process has the function with its signature; None without one."""
+    return _module_path(function) if signature is None or example is None else None
 
 
 def _fitting(teacher: Teacher, rows: Tensor) -> Teacher:

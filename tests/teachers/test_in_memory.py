@@ -77,6 +77,10 @@ def importable(rows):
     return np.sin(rows[:, 0]) + rows[:, 1]
 
 
+def windowed(x):
+    return np.sin(np.asarray(x)[:, :, 0]).sum(1)
+
+
 def saved(folder, name="net.pt2"):
     from teacher_files import save_pt2
 
@@ -196,6 +200,20 @@ def test_the_page_tells_of_teachers_with_a_name(tmp_path, store, finished, code,
         assert row == ["as it is", "yes", "yes" if made.probe.differentiable else "no"]
     assert not (tmp_path / "kept").exists()
     assert set(rows_of_the_page()) == {*TEACHERS, *GIVEN_BY_NAME}
+
+
+def test_a_function_over_windows_is_kept_as_its_path_where_that_tells_its_arguments(tmp_path, monkeypatch):
+    window = {"window": {"steps": 3, "channels": [{"name": "load", "mean": 3, "std": 2}]}}
+    example = np.zeros((2, 3, 1))
+    beside, unkept = prepared(windowed, tmp_path, window, example_inputs=example)
+    assert beside.in_memory and "told by example_inputs=, and not by that attribute" in unkept.reason
+    monkeypatch.setattr(windowed, "example_inputs", example, raising=False)
+    made, kept = prepared(windowed, tmp_path, window)
+    assert not made.in_memory and kept == Given(f"{windowed.__module__}:windowed")
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(made.teacher(x), beside.teacher(x))
+    rows, by_path = prepared(importable, tmp_path, NUMBERS, example_inputs=np.zeros((2, 2)))
+    assert not rows.in_memory and by_path.path.endswith(":importable")
 
 
 def test_hooks_answer_in_the_kept_file(tmp_path):
@@ -345,4 +363,5 @@ def test_what_is_asked_before_it_is_named_is_known_before(tmp_path):
 def test_only_what_no_path_leads_to_is_in_this_process_alone():
     assert is_unkept(lambda x: x, None)
     assert not any(is_unkept(model, None) for model in (network(), costly.answer, LinearRegression(), "teacher.pt2"))
-    assert is_unkept(costly.answer, Signature.positional([Argument("x", (2,), torch.float32)]))
+    signature = Signature.positional([Argument("x", (2,), torch.float32)])
+    assert is_unkept(costly.answer, signature, torch.zeros(1, 2)) and not is_unkept(costly.answer, signature)
