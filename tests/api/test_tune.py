@@ -314,9 +314,12 @@ def test_a_total_is_open_before_a_teacher_in_memory_is_asked(here, request, inpu
         dt.tune(priced, n_trials=1, name=name, workers=1, study={"reruns": 0}, **given)
         spent.append(sum(asked))
     assert 200 < spent[0] == spent[2] <= 400
+    given["budget"]["total_queries"] = 450  # what it returns is known, rows are not
+    dt.tune(priced, n_trials=2, name=name, workers=1, study={"reruns": 0}, **given)
+    assert spent[2] < sum(asked) <= 450
     with pytest.raises(dt.DfkdError, match="tune: name: is needed with budget"):
         dt.tune(priced, n_trials=1, **given)
-    assert sum(asked) <= 400
+    assert sum(asked) <= 450
 
 
 @pytest.mark.parametrize(

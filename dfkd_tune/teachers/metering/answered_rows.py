@@ -36,7 +36,7 @@ class AnsweredRows:
     _known: dict[bytes, tuple[str, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def add(self, part: str, offset: int, x: Tensor, y: Tensor) -> None:
-        """Keep rows ``(N, D)`` in the teacher's units and dtype, and its answers ``(N, O)``.
+        """Keep rows ``(N, D)`` in the teacher's units and dtype, and what it returned, ``(N,)`` or ``(N, O)``.
 
         Raises:
             StorageError: the file cannot be written.
@@ -76,6 +76,11 @@ class AnsweredRows:
 
     def answer(self, key: bytes) -> Tensor | None:
         """The kept answer ``(O,)`` to the row with a key; None if there is none."""
+        found = self.returned(key)
+        return None if found is None else found.reshape(-1)
+
+    def returned(self, key: bytes) -> Tensor | None:
+        """The same as the teacher returned it, ``()`` or ``(O,)``: which of both is a part of what is known of it."""
         found = self._known.get(key)
         return None if found is None else found[1]
 
@@ -111,8 +116,9 @@ class AnsweredRows:
         return [self._files[file] for file in sorted(self._files) if _part(file) == name]
 
     def _take(self, name: str, x: Tensor, y: Tensor) -> None:
-        finite, part = y.isfinite().all(1), _part(name)
-        self._files[name] = x, y, finite
+        outputs, part = y.reshape(len(y), -1), _part(name)
+        finite = outputs.isfinite().all(1)
+        self._files[name] = x, outputs, finite
         for row, answer, sound in zip(x, y, finite.tolist(), strict=True):
             if sound or _key(row) not in self._known:
                 self._known[_key(row)] = part, answer if sound else None

@@ -106,9 +106,13 @@ class Meter:
             found = self._ask(function, x[sorted(new.values())])
             if not _whole(found, len(new)):
                 return found  # not an answer: the guard says what is wrong with it
-            asked = dict(zip(sorted(new, key=new.__getitem__), found.reshape(len(new), -1), strict=True))
-        answers = [asked[key] if key in asked else kept.answer(key) for key in keys]
-        return torch.stack([answer.to(x.device) for answer in answers if answer is not None])
+            asked = dict(zip(sorted(new, key=new.__getitem__), found, strict=True))
+        found = [asked[key] if key in asked else kept.returned(key) for key in keys]
+        answers = [answer.to(x.device) for answer in found if answer is not None]
+        alike = (
+            len({answer.ndim for answer in answers}) == 1
+        )  # an arranged teacher answers with (O,) what its own call does with ()
+        return torch.stack(answers if alike else [answer.reshape(-1) for answer in answers])
 
     def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:
         part, offset = self._part, self.claim(len(x))
@@ -116,7 +120,7 @@ class Meter:
         if _whole(found, len(x)) and self.rows is not None:
             found = found.detach() if found.is_floating_point() else found.double()
             if self._keeps:
-                self.rows.add(part, offset, x, found.reshape(len(x), -1))
+                self.rows.add(part, offset, x, found)
             self._needed.update(self.rows.keys(x))
         return found
 
