@@ -120,8 +120,8 @@ class AnsweredRows:
         finite = outputs.isfinite().all(1)
         self._files[name] = x, outputs, finite
         for row, answer, sound in zip(x, y, finite.tolist(), strict=True):
-            if sound or _key(row) not in self._known:
-                self._known[_key(row)] = part, answer if sound else None
+            if self.returned(key := _key(row)) is None:  # the first answer stays
+                self._known[key] = part, answer if sound else None
 
 
 class RememberedRows(AnsweredRows):
