@@ -14,6 +14,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,7 @@ import figures
 import numpy as np
 import torch
 from privacy import geometric, one
+from resumable import measure_each
 from rich.console import Console
 from rich.table import Table as Sheet
 from tables import SHARED, declared_privately, load, shared_split
@@ -78,10 +80,15 @@ def left_out(ratios: np.ndarray) -> np.ndarray:
     return ratios[others, range(ratios.shape[1])]
 
 
-def table_of(found: Mapping[str, list[dict[str, float]]]) -> tuple[list[str], np.ndarray]:
+def table_of(found: Mapping[str, dict[str, float]]) -> tuple[list[str], np.ndarray]:
     """Settings, and their mean ratios over the seeds ``(settings, datasets)``."""
-    names = [*next(iter(found.values()))[0]]
-    return names, np.array([[np.mean([one[name] for one in seeds]) for seeds in found.values()] for name in names])
+    by_dataset: dict[str, list[dict[str, float]]] = {}
+    for key, ratios in found.items():
+        by_dataset.setdefault(key.split("|")[0], []).append(ratios)
+    names = [*next(iter(found.values()))]
+    return names, np.array(
+        [[np.mean([each[name] for each in seeds]) for seeds in by_dataset.values()] for name in names]
+    )
 
 
 def rows_of(names: list[str], ratios: np.ndarray) -> dict[str, list[float]]:
@@ -90,7 +97,7 @@ def rows_of(names: list[str], ratios: np.ndarray) -> dict[str, list[float]]:
     return {name: [*each.tolist(), geometric(each)] for name, each in told.items()}
 
 
-def entries(found: Mapping[str, list[dict[str, float]]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+def entries(found: Mapping[str, dict[str, float]], args: argparse.Namespace) -> dict[str, figures.Measured]:
     """What a run publishes."""
     budget = f"one run of {args.steps:,} steps"
     return {"privacy_constants": figures.Measured(args.seeds, budget, rows_of(*table_of(found)), tier="T4")}
@@ -109,11 +116,12 @@ def main() -> None:
     figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    found: dict[str, list[dict[str, float]]] = {}
-    for dataset in args.datasets:
-        found[dataset] = [measured(dataset, args, seed) for seed in args.seeds]
-        if args.json:
-            args.json.write_text(json.dumps(found))
+    found = measure_each(
+        product(args.datasets, args.seeds),
+        lambda cell: f"{cell[0]}|{cell[1]}",
+        lambda cell: measured(cell[0], args, cell[1]),
+        args.json,
+    )
     rows = rows_of(*table_of(found))
     sheet = Sheet(title=f"real RMSE over published direct, epsilon {args.epsilon:g}, {args.steps} steps")
     for column in ("setting", *args.datasets, "geometric mean"):

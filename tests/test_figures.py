@@ -155,7 +155,7 @@ def constants() -> dict:
     module = importlib.import_module("privacy_constants")
     names = [module.SHIPPED, *(words for words, *_ in module.settings())]
     ratios = [dict.fromkeys(names, 0.5) | {names[1]: 0.9 if table == DATASETS[0] else 0.4} for table in DATASETS]
-    found = {table: [each, each] for table, each in zip(DATASETS, ratios, strict=True)}
+    found = {f"{table}|{seed}": each for table, each in zip(DATASETS, ratios, strict=True) for seed in (0, 1)}
     assert module.rows_of(*module.table_of(found))[module.CHOSEN][0] == pytest.approx(0.9)
     return module.entries(found, argparse.Namespace(seeds=[0, 1], steps=1_000))
 

@@ -114,8 +114,8 @@ class Arguments:
     def _meter(self, spec: StudySpec) -> Meter | None:
         """What counts the rows that the teacher is asked from now on, in the study's storage; None without a total."""
         named = bool((self.tree.get("study") or {}).get("name"))
-        if named and self.storage_url is not None:
-            require_openable(spec, self.storage_url)
+        if named and self.storage_url is not None and not isinstance(self.teacher, str | Path):
+            require_openable(spec, self.storage_url)  # an object is asked before the study is prepared
         if spec.budget.total_queries is None:
             return None
         if isinstance(self.teacher, Teacher):
