@@ -1,8 +1,9 @@
 """The registry of generators by their YAML kind; ``base`` has the interface."""
 
 from dfkd_tune.generators.adversarial import Adversarial
+from dfkd_tune.generators.ascending.direct import Direct
+from dfkd_tune.generators.ascending.zeroth_order import ZerothOrder
 from dfkd_tune.generators.base import Generator
-from dfkd_tune.generators.direct import Direct
 from dfkd_tune.generators.evolution import Evolution
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.heavy_tailed import HeavyTailed
@@ -13,7 +14,6 @@ from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, 
 from dfkd_tune.generators.rounds.committee import Committee
 from dfkd_tune.generators.rounds.coverage import Coverage
 from dfkd_tune.generators.skewed import Skewed
-from dfkd_tune.generators.zeroth_order import ZerothOrder
 from dfkd_tune.utils.plugins import Registry
 
 GENERATORS: Registry[type[Generator]] = Registry(

@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.generators.ascending.direct import Direct
 from dfkd_tune.generators.base import Generator
-from dfkd_tune.generators.direct import Direct
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.recipes.assistants import ASSISTANTS, NoAssistant
 from dfkd_tune.recipes.base import (

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfkd_tune.generators.direct import Direct
+from dfkd_tune.generators.ascending.direct import Direct
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.generators.low_discrepancy import Uniform

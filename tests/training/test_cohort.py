@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfkd_tune.generators.direct import Direct
+from dfkd_tune.generators.ascending.direct import Direct
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.recipes.presets import RANDOM
 from dfkd_tune.testing.problems import Counting, make_problem, network, recipe, run

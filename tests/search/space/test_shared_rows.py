@@ -7,7 +7,7 @@ from asked import fails
 from costly import LOG, asked, costly_tree
 
 from dfkd_tune.errors import SpecError
-from dfkd_tune.generators.direct import Direct
+from dfkd_tune.generators.ascending.direct import Direct
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.recipes.presets import FEW_QUERIES
 from dfkd_tune.search.space.shared_rows import require_shared_rows

@@ -4,8 +4,8 @@ import pytest
 import torch
 from generator_contexts import LIKE, context
 
-from dfkd_tune.generators.ascent import COLD, EPS, SMOOTHING, ascend
-from dfkd_tune.generators.direct import Direct
+from dfkd_tune.generators.ascending.ascent import COLD, EPS, SMOOTHING, ascend
+from dfkd_tune.generators.ascending.direct import Direct
 from dfkd_tune.recipes.input_bounds import Linf
 from dfkd_tune.utils.strategy import Stacked
 

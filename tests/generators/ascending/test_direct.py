@@ -4,7 +4,7 @@ import pytest
 import torch
 from generator_contexts import LIKE, ROWS, context, student, teacher
 
-from dfkd_tune.generators.direct import Direct
+from dfkd_tune.generators.ascending.direct import Direct
 from dfkd_tune.utils.strategy import Stacked
 
 

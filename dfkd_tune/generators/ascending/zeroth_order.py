@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.ascent import Ascending, ascend
+from dfkd_tune.generators.ascending.ascent import Ascending, ascend
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from generator_contexts import LIKE, ROWS, context, linear
 
-from dfkd_tune.generators.ascent import ascend
-from dfkd_tune.generators.direct import Direct
-from dfkd_tune.generators.zeroth_order import ZerothOrder
+from dfkd_tune.generators.ascending.ascent import ascend
+from dfkd_tune.generators.ascending.direct import Direct
+from dfkd_tune.generators.ascending.zeroth_order import ZerothOrder
 from dfkd_tune.utils.strategy import Stacked
 
 FEW = {"steps": 1, "step_size": 0.01, "decay": 0.0, "ascent": "normalized"}

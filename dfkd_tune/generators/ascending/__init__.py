@@ -1,0 +1,1 @@
+"""Generators whose rows ascend from prior rows."""
