@@ -27,6 +27,8 @@ class Generator:
     """Whether it moves prior rows. If so, an input bound applies."""
     needs_gradients: ClassVar[bool] = False
     """Whether it needs the teacher's input gradients. If so, it cannot be used with a black-box teacher."""
+    needs_batch_norm: ClassVar[bool] = False
+    """Whether it needs the moments that a teacher's batch normalization stores. If so, it cannot be used with other teachers."""
     replays: ClassVar[bool] = False
     """Whether a step reads nothing that changes but tensors: no clock, no random stream. If so, a GPU replays it from a recording."""
 

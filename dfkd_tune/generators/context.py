@@ -27,6 +27,8 @@ class GeneratorContext:
     Args:
         teacher: maps ``(n, D)`` to teacher outputs ``(n, O)`` and their pullback ``(n, O) -> (n, D)``.
         answer: maps ``(n, D)`` to teacher outputs ``(n, O)`` without a pullback.
+        mismatch: maps ``(k, n, D)`` to the gradients ``(k, n, D)`` of each member's mismatch with the moments that the teacher's batch
+            normalization stores; zeros for a teacher without one.
         student: maps ``(k, n, D)`` to student outputs ``(k, n, O)`` and their pullback ``(k, n, O) -> (k, n, D)``.
         one_student: the student of one member, ``(index, (n, D)) -> (n, O)``.
         prior: draws n more prior rows for one member with the teacher's outputs, which cost no query: ``(n, index) -> (n, D), (n, O)``.
@@ -48,6 +50,7 @@ class GeneratorContext:
 
     teacher: Callable[[Tensor], tuple[Tensor, Pullback]]
     answer: Callable[[Tensor], Tensor]
+    mismatch: Callable[[Tensor], Tensor]
     student: Callable[[Tensor], tuple[Tensor, Pullback]]
     one_student: Callable[[int, Tensor], Tensor]
     prior: Callable[[int, int], tuple[Tensor, Tensor]]
@@ -110,6 +113,11 @@ class GeneratorContext:
         if outputs > 1:
             gradient = gradient / outputs
         return pull_teacher(gradient) - pull_student(torch.addcmul(gradient, gamma, answers, value=2.0 / outputs))
+
+    def mismatch_gradient(self, x: Tensor) -> Tensor:
+        """Input gradients ``(k, n, D)`` of each member's mismatch with the teacher's batch normalization at rows ``(k, n, D)``."""
+        self._count(x.shape[1])
+        return self.mismatch(x)
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """Reward ``(n,)`` that the gap bound of member ``k`` gives its gaps ``(n, O)``, averaged over outputs."""

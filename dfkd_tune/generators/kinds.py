@@ -2,6 +2,7 @@
 
 from dfkd_tune.generators.adversarial import Adversarial
 from dfkd_tune.generators.ascending.direct import Direct
+from dfkd_tune.generators.ascending.inversion import Inversion
 from dfkd_tune.generators.ascending.zeroth_order import ZerothOrder
 from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.evolution import Evolution
@@ -30,6 +31,7 @@ GENERATORS: Registry[type[Generator]] = Registry(
         "impressions": Impressions,
         "adversarial": Adversarial,
         "direct": Direct,
+        "inversion": Inversion,
         "zeroth_order": ZerothOrder,
         "evolution": Evolution,
         "disagreement": Disagreement,

@@ -17,19 +17,17 @@ positions do not tell apart the pixels that the declaration does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from dfkd_tune.inputs.columns import axes_of, is_stationary
 from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
+from dfkd_tune.ops.batch_norm import BatchNormRecorder, BatchNormStats
 from dfkd_tune.ops.lbfgs import descend
 from dfkd_tune.prior_inference.rank_correlation import rank_rows
 from dfkd_tune.teachers.base import Teacher
@@ -50,55 +48,6 @@ LARGEST = 2_000_000
 """Largest number of parameters of a teacher; inference would take too long beyond it."""
 SCORES = 4.5
 """Limit of normal scores during the fit, in standard deviations."""
-MOMENTS = ("running_mean", "running_var")
-TENSORS = ("weight", "bias")
-ARGUMENTS = {
-    nn.functional.batch_norm: ("input", *MOMENTS, *TENSORS, "training"),
-    torch.batch_norm: ("input", *TENSORS, *MOMENTS, "training"),
-    torch.ops.aten.batch_norm.default: ("input", *TENSORS, *MOMENTS, "training"),
-}
-"""Functions that normalize -> names of their first arguments."""
-
-
-@dataclass(frozen=True)
-class BatchNormStats:
-    """Moments of the inputs of a batch normalization, now and in training, each ``(units,)``."""
-
-    mean: Tensor
-    std: Tensor
-    running_mean: Tensor
-    running_std: Tensor
-
-    def terms(self) -> Tensor:
-        """Differences of both moments ``(2 units,)``, in running standard deviations."""
-        gaps = (self.mean - self.running_mean, self.std - self.running_std)
-        return (torch.cat(gaps) / self.running_std.repeat(2)).double()
-
-
-class BatchNormRecorder(TorchFunctionMode):
-    """Records the input moments of every batch normalization in evaluation mode, in modules and exported graphs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[BatchNormStats] = []
-
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if function in ARGUMENTS:
-            self._hear({**dict(zip(ARGUMENTS[function], args, strict=False)), **kwargs})
-        return function(*args, **kwargs)
-
-    def _hear(self, call: dict[str, Any]) -> None:
-        mean, variance = (call.get(name) for name in MOMENTS)
-        if not call.get("training") and mean is not None and variance is not None:
-            reached = torch.std_mean(call["input"].transpose(0, 1).flatten(1), dim=1)
-            self.heard.append(BatchNormStats(reached[1], reached[0], mean, variance.sqrt()))
 
 
 # With more threads, sums would depend on their order, and banks would differ between processes.
@@ -183,7 +132,7 @@ def _matched(
 
     def mismatch() -> Tensor:
         heard = _listen(teacher, inputs, rows())
-        return torch.cat([each.terms() for each in heard]).square().mean()
+        return torch.cat([each.terms() for each in heard], dim=1).square().mean()
 
     descend(leaves, lambda: mismatch() + RIDGE * penalty(), EVALUATIONS)
     with torch.no_grad():

@@ -22,11 +22,12 @@ from dfkd_tune.recipes.initializers import Random
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.study_file import POPULATION
 from dfkd_tune.study.prepare import Prepared, needs, sized
+from dfkd_tune.training.banks import BANKS
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need
-from dfkd_tune.training.problem import BANKS, Problem
+from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.allocator import give_back_freed_memory
 

@@ -41,9 +41,10 @@ from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.answered.folds import FOLDS
+from dfkd_tune.training.banks import BANKS, POOL_LEAST
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need, reduced
-from dfkd_tune.training.problem import BANKS, POOL_LEAST, Problem
+from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
 
 LIBRARIES = 400 * 2**20
@@ -291,15 +292,12 @@ def prepare(
         else:
             found, total = total.probed(partial(_known, measure, teacher, inputs))
     teacher = identified(teacher, inputs)
-    space = space_of(spec, inputs, found.outputs, limit, found.kind)
+    space = space_of(spec, inputs, found.outputs, limit, found.kind, found.normalizes)
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, hardware.device(device), total=total)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
-        raise SpecError(
-            f"{spec.place}: budget.teacher_rows",
-            "cannot be kept with loss.kind sobolev, which queries this teacher again for every row of every step",
-            remedy="use loss.kind mse",
-        )
+        rule = "cannot be kept with loss.kind sobolev, which queries this teacher again for every row of every step"
+        raise SpecError(f"{spec.place}: budget.teacher_rows", rule, remedy="use loss.kind mse")
     return prepared
 
 

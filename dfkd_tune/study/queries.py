@@ -23,9 +23,10 @@ from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.smaller.sizes import extra_runs
 from dfkd_tune.study.total.division import OPENING_ROWS, probe_rows
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.banks import BANKS
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import BLOCK
-from dfkd_tune.training.problem import BANKS, Problem
+from dfkd_tune.training.problem import Problem
 
 STAND_IN_ROWS = 256
 """Rows of the stand-in's pool and of each of its banks."""

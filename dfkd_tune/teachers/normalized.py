@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.ops.batch_norm import mismatch_gradients
 from dfkd_tune.teachers.base import Teacher
 
 
@@ -45,6 +47,15 @@ class Normalized:
         return ((y - shift) / spread).to(self.dtype), lambda gradient: _at(
             absent, (pull((gradient / spread).to(y.dtype)) * scale).to(self.dtype)
         )
+
+    def mismatch_gradients(self, z: Tensor) -> Tensor:
+        """The gradients ``(k, n, D)`` of ``ops.batch_norm.mismatch_gradients`` in the standardized rows ``(k, n, D)`` of k members."""
+        teacher, inputs = self.teacher, self.inputs
+        weights = next(iter(teacher.function.parameters()), z) if isinstance(teacher.function, nn.Module) else z
+        x = inputs.raw(inputs.finite(z), teacher.dtype).to(weights.device)
+        gradient = mismatch_gradients(partial(teacher.guard.once, teacher.source, teacher.function), x).to(z.device)
+        scale = inputs.known(gradient.dtype, z.device).scale
+        return (gradient * scale).nan_to_num(0.0, 0.0, 0.0).to(self.dtype)
 
     def _raw(self, z: Tensor) -> Tensor:
         if self.units is None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.encoding import spacing
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.ops.batch_norm import BatchNormRecorder
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, SHAPE_REMEDY
 from dfkd_tune.utils.object_reference import raised
@@ -60,6 +61,7 @@ class Probe:
             equal.
         resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not
             detected.
+        normalizes: whether it is a module with batch normalization in evaluation mode, whose moments can be read.
         takes_arrays: whether a Python function whose rows are counted takes arrays and not tensors; None for any other teacher.
     """
 
@@ -71,6 +73,7 @@ class Probe:
     call: float = 0.0
     noise: float = 0.0
     resolution: float | None = None
+    normalizes: bool = False
     takes_arrays: bool | None = None
 
     @property
@@ -144,9 +147,11 @@ def _probe(teacher: Teacher, inputs: Inputs, x: Tensor, some: tuple[int, ...]) -
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
     step = _resolution(teacher, full)
     differentiable = teacher.guard.meter is None and _differentiable(teacher, x[:16])
+    normalizes = differentiable and _normalizes(teacher, x[:2])
     CALLS.expect(None)
     arrays = None if teacher.guard.meter is None else teacher.guard.meter.takes_arrays
-    return Probe(len(inputs), full.shape[1], differentiable, len(x) / seconds, shallow, call, noise, step, arrays)
+    rate = len(x) / seconds
+    return Probe(len(inputs), full.shape[1], differentiable, rate, shallow, call, noise, step, normalizes, arrays)
 
 
 def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
@@ -347,3 +352,11 @@ def _differentiable(teacher: Teacher, x: Tensor) -> bool:
     except TeacherError:
         return False
     return bool(torch.isfinite(gradient).all()) and bool((gradient != 0).any())
+
+
+def _normalizes(teacher: Teacher, x: Tensor) -> bool:
+    if not isinstance(teacher.function, torch.nn.Module):
+        return False
+    with BatchNormRecorder() as recorder, torch.no_grad():
+        teacher.guard.once(teacher.source, teacher.function, x.to(teacher.dtype))
+    return bool(recorder.heard)

@@ -13,8 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dfkd_tune.teachers.probe import Probe
+
+BANKS = ("pruning", "selection", "report")
 MEASURED_ROWS = {"cpu": 16_384, "cuda": 2**20}
 """Rows, summed over members, that are evaluated at once: as many as fit in a processor's cache, or keep a GPU busy."""
+POOL_ROWS = 65_536
+POOL_LEAST = 1_024
+POOL_SECONDS = 20.0
+"""Seconds for labeling the pool: with a slow teacher the pool is reduced to about this time."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +136,10 @@ def measure(student: Callable[[Tensor], Tensor], bank: Bank, members: int) -> li
     errors = [apart / (2 * n) if n > 0 else 0.0 for apart, n in zip(spread_of_mean, nrmse, strict=True)]
     found = zip(rmse, nrmse, by_output, errors, strict=True)
     return [Fidelity(r, n, tuple(b), rows, error) for r, n, b, error in found]
+
+
+def affordable_rows(probe: Probe) -> int:
+    """Number of pool rows that the teacher labels, gradients included, in about ``POOL_SECONDS``."""
+    passes = 3 * probe.outputs if probe.differentiable else 1
+    rows = int(POOL_SECONDS * probe.rows_per_second / passes)
+    return max(POOL_LEAST, min(POOL_ROWS, 1 << max(rows, 1).bit_length() - 1))

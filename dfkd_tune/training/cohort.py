@@ -308,6 +308,7 @@ class Cohort:
         return GeneratorContext(
             teacher=(lambda z: problem.vjp(project(z))) if plugin else problem.vjp,
             answer=(lambda z: problem.answer(project(z))) if plugin else problem.answer,
+            mismatch=(lambda z: problem.mismatch_gradients(project(z))) if plugin else problem.mismatch_gradients,
             student=lambda x: self._record_student(weights, x),
             one_student=lambda k, z: self._answer_one(part.start + k, z),
             prior=lambda n, k: pool.rows(torch.randint(len(pool), (n,), generator=members[k].rng).to(pool.z.device)),

@@ -19,7 +19,8 @@ from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.problem import GRADIENT_BYTES, POOL_LEAST, TEACHER_BATCH, affordable_rows
+from dfkd_tune.training.banks import POOL_LEAST, affordable_rows
+from dfkd_tune.training.problem import GRADIENT_BYTES, TEACHER_BATCH
 
 NUMBER = 4
 """Bytes of one float32."""

@@ -29,18 +29,13 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.banks import Bank, Pool, Sample
+from dfkd_tune.training.banks import BANKS, Bank, Pool, Sample, affordable_rows
 from dfkd_tune.training.gradient_mask import gradient_mask
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
 
 LOG = logging.getLogger(__name__)
-BANKS = ("pruning", "selection", "report")
-POOL_ROWS = 65_536
-POOL_LEAST = 1_024
 BANK_ROWS = 8_000
-POOL_SECONDS = 20.0
-"""Seconds for labeling the pool: with a slow teacher the pool is reduced to about this time."""
 GRADIENT_BYTES = 256 * 2**20
 """Largest size of the pool's input gradients; larger ones are computed whenever needed."""
 TEACHER_BATCH = 2_048
@@ -241,6 +236,11 @@ class Problem:
         self.queries += len(z)
         return self._normalized.vjp(z)
 
+    def mismatch_gradients(self, z: Tensor) -> Tensor:
+        """Gradients ``(k, n, D)`` of each member's mismatch with the teacher's batch normalization at rows ``(k, n, D)``."""
+        self.queries += z.shape[0] * z.shape[1]
+        return self._normalized.mismatch_gradients(z)
+
     def answer_in_chunks(self, z: Tensor) -> Tensor:
         """Like ``answer``, in bounded memory."""
         return torch.cat([self.answer(part) for part in z.split(TEACHER_BATCH)])
@@ -391,10 +391,3 @@ class Problem:
         """One member's student as an ``nn.Module`` from raw rows to raw outputs (see ``Student.module``)."""
         shift, spread = self.shift.cpu().double(), self.spread.cpu().double()
         return student.module([w.cpu() for w in weights], self.columns, self.encoder.encoding, shift, spread)
-
-
-def affordable_rows(probe: Probe) -> int:
-    """Number of pool rows that the teacher labels, gradients included, in about ``POOL_SECONDS``."""
-    passes = 3 * probe.outputs if probe.differentiable else 1
-    rows = int(POOL_SECONDS * probe.rows_per_second / passes)
-    return max(POOL_LEAST, min(POOL_ROWS, 1 << max(rows, 1).bit_length() - 1))

@@ -83,6 +83,7 @@ def context(
     given = {
         "teacher": lambda x: pulled(function, x),
         "answer": function,
+        "mismatch": torch.zeros_like,
         "student": lambda x: pulled(student, x),
         "one_student": lambda k, z: student(z.expand(members, *z.shape))[k],
         "prior": lambda n, k: (drawn(n, FEATURES, seed=50 + k), function(drawn(n, FEATURES, seed=50 + k))),

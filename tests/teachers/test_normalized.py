@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from dfkd_tune.inputs.features_file import parse_features
-from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.ops.batch_norm import mismatch_gradients
+from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.testing.problems import network
@@ -56,3 +58,18 @@ def test_rows_of_a_diverged_student_are_asked_as_numbers():
         Teacher("t", lambda x: x.sum(1, keepdim=True), torch.float64, "sha"), INPUTS, SHIFT[:1], SPREAD[:1]
     )
     assert made.answer(torch.full((1, 3), torch.nan, dtype=torch.float64)).isfinite().all()
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["function", "layers"])
+def test_the_gradients_of_the_mismatch_are_in_standardized_rows(fused):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).double()
+    module.train()(INPUTS.center + 2 * INPUTS.scale * Z)
+    module = freeze(module)
+    plain = Teacher("t", module, torch.float64, "sha")
+    made = normalized(with_fused_forward(plain) if fused else plain, INPUTS, SHIFT, SPREAD)
+    assert (made.units is None) == fused
+    z = Z.unflatten(0, (1, 7))
+    expected = mismatch_gradients(module, INPUTS.raw(z)) * INPUTS.scale
+    torch.testing.assert_close(made.mismatch_gradients(z), expected)
+    assert (expected.abs() > 0).all()

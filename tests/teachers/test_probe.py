@@ -11,7 +11,7 @@ from torch import nn
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.meter import Meter, metered
@@ -300,3 +300,11 @@ def test_no_rows_are_spent_to_find_which_missing_value_is_not_taken():
     with fails("t", "takes no missing values, and a may be missing (missing: 0.2), b may be"):
         probe(teacher, inputs, rows=16)
     assert teacher.guard.meter.asked == 2 * GAP_ROWS
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of training", "of the batch"])
+def test_batch_normalization_is_found_where_it_stores_moments(own):
+    layers = nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 1)
+    module = freeze(nn.Sequential(*(layers if own else (layers[0], layers[2], layers[3]))))
+    assert probe(Teacher("t", module, torch.float32, "sha"), THREE).normalizes == own
+    assert not probe(call(lambda x: module(x)), THREE).normalizes  # what a function calls cannot be read

@@ -5,7 +5,7 @@ import torch
 
 from dfkd_tune.testing.problems import KNOWN, make_problem, recipe
 from dfkd_tune.training import banks
-from dfkd_tune.training.banks import Bank, measure
+from dfkd_tune.training.banks import POOL_LEAST, POOL_ROWS, Bank, affordable_rows, measure
 from dfkd_tune.training.distill import distill
 
 
@@ -45,3 +45,14 @@ def test_a_student_that_answers_no_number_is_measured_as_none():
     bank = Bank(torch.zeros(4, 1), torch.zeros(4, 1), torch.ones(1))
     good, bad = measure(lambda z: torch.stack([z[0], z[1] * torch.nan]), bank, 2)
     assert good.nrmse == 0.0 and bad.nrmse != bad.nrmse
+
+
+def test_a_slow_teacher_labels_fewer_rows():
+    probed = make_problem().probe
+    rows = [
+        affordable_rows(probed.__class__(**{**vars(probed), "rows_per_second": speed}))
+        for speed in (1e-3, 1e3, 1e4, 1e9)
+    ]
+    assert rows[0] == POOL_LEAST and rows[-1] == POOL_ROWS and rows == sorted(rows)
+    assert all(n & (n - 1) == 0 for n in rows)
+    assert rows[2] <= 20 * 1e4 / 3  # outputs and gradients in three passes

@@ -12,7 +12,7 @@ from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import KNOWN, Counting, make_problem, network
-from dfkd_tune.training.problem import POOL_LEAST, POOL_ROWS, Problem, affordable_rows
+from dfkd_tune.training.problem import Problem
 
 fails = partial(told, kind=TeacherError)
 
@@ -84,17 +84,6 @@ def test_a_teacher_that_answers_no_number_somewhere_is_told_with_a_row():
 
 def holes(x):
     return torch.where(x[:, 0] > 1.0, math.nan, x.sum(1))
-
-
-def test_a_slow_teacher_labels_fewer_rows():
-    probed = make_problem().probe
-    rows = [
-        affordable_rows(probed.__class__(**{**vars(probed), "rows_per_second": speed}))
-        for speed in (1e-3, 1e3, 1e4, 1e9)
-    ]
-    assert rows[0] == POOL_LEAST and rows[-1] == POOL_ROWS and rows == sorted(rows)
-    assert all(n & (n - 1) == 0 for n in rows)
-    assert rows[2] <= 20 * 1e4 / 3  # outputs and gradients in three passes
 
 
 def test_indices_of_members_give_rows_of_members():

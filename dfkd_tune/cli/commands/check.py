@@ -195,7 +195,7 @@ def _encoded(inputs: Inputs) -> str:
 def _wait(prepared: Prepared) -> str:
     """How long the teacher takes for the rows queried before the first trial; empty if that is short."""
     from dfkd_tune.reporting.terminal_progress import clock
-    from dfkd_tune.training.problem import BANKS
+    from dfkd_tune.training.banks import BANKS
 
     seconds = (prepared.sizes.pool + len(BANKS) * prepared.spec.budget.bank) / prepared.probe.rows_per_second
     return f", which its teacher answers in about {clock(seconds)}" if seconds > ANNOUNCED_S else ""

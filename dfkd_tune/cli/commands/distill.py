@@ -143,7 +143,8 @@ def _problem(
     found = prepared.probe
     recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from
     place = recipe_file or f"--preset {preset}"
-    make_space(recipe, {}, prepared.size, None, place, differentiable=found.differentiable)  # raises as for a study
+    size, answers, moments = prepared.size, found.differentiable, found.normalizes
+    make_space(recipe, {}, size, None, place, differentiable=answers, normalizes=moments)  # raises as for a study
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
 
 

@@ -25,8 +25,9 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import LBFGS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.training.banks import BANKS
 from dfkd_tune.training.distill import distill
-from dfkd_tune.training.problem import BANKS, Problem
+from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs, outputs_of
 from dfkd_tune.utils.seeding import derive, stream
 

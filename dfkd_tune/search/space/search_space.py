@@ -60,6 +60,7 @@ def make_space(
     place: str = "search",
     *,
     differentiable: bool = True,
+    normalizes: bool = True,
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,
     fixed: Mapping[str, Any] | None = None,
@@ -73,6 +74,7 @@ def make_space(
         max_parameters: largest number of parameters of a student; None for no limit.
         place: name of the study file and key, for messages.
         differentiable: whether the teacher has input gradients.
+        normalizes: whether it has batch normalization, whose moments can be read.
         small: whether the default space includes small students.
         default: the default space.
         fixed: leaf -> value for every trial.
@@ -111,8 +113,7 @@ def make_space(
     _refuse_shapes(space, file)
     _refuse_unused(space, fixed, chosen if explicit else (), file)
     space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})
-    if not differentiable:
-        _refuse_gradients(space, place)
+    _refuse_teacher(space, place, differentiable, normalizes)
     if max_parameters is not None:
         _refuse_giants(space)
     return space
@@ -180,16 +181,19 @@ def _refuse_giants(space: Space) -> None:
             space.widest(replace(student, **dict(zip(names, values, strict=True))))
 
 
-def _refuse_gradients(space: Space, place: str) -> None:
-    """Refuse generators that need input gradients, for a black-box teacher."""
-    registry = SECTIONS["generator"]
+def _refuse_teacher(space: Space, place: str, differentiable: bool, normalizes: bool) -> None:
+    """Refuse generators that need what the teacher does not have: input gradients, or batch normalization."""
+    place = f"{place}.generator.kind"
     for name in space.kinds("generator"):
-        if registry[name].needs_gradients:
-            raise SpecError(
-                f"{place}.generator.kind",
-                f"{name} needs the teacher's input gradients, and this teacher is a black box",
-                remedy=f"these need none: {', '.join(gradient_free())}",
+        kind = SECTIONS["generator"][name]
+        if kind.needs_gradients and not differentiable:
+            rule = f"{name} needs the teacher's input gradients, and this teacher is a black box"
+            raise SpecError(place, rule, remedy=f"these need none: {', '.join(gradient_free())}")
+        if kind.needs_batch_norm and not normalizes:
+            rule = (
+                f"{name} needs the moments that batch normalization stores, and this teacher has none that can be read"
             )
+            raise SpecError(place, rule, remedy="direct needs none")
 
 
 def gradient_free() -> list[str]:

@@ -44,7 +44,9 @@ def require_runtime(spec: StudySpec) -> None:
         raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
 
 
-def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, kind: str = BLACK_BOX) -> Space:
+def space_of(
+    spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, kind: str = BLACK_BOX, normalizes: bool = False
+) -> Space:
     """The search space of a study.
 
     Args:
@@ -53,6 +55,7 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, k
         outputs: number of its outputs O. Before it is asked, the least that it may have: what is refused then is refused with more.
         limit: largest number of parameters of a student; None for no limit.
         kind: kind of the teacher, from ``Probe.kind``.
+        normalizes: whether it has batch normalization, from the probe.
 
     Raises:
         SpecError: the study file cannot be kept; the message names the leaf.
@@ -69,6 +72,7 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, k
         limit,
         f"{spec.place}: search",
         differentiable=kind != BLACK_BOX,
+        normalizes=normalizes,
         small=small,
         default=defaults.searched(inputs),
         fixed=spec.fixed,

@@ -44,3 +44,23 @@ class TestLimit:
         for recipe, _ in suggested(space):
             sizes.add(recipe.student.parameters(window, 2))
         assert max(sizes) <= limit and (len(sizes) > 1 or limit == 60)
+
+
+class TestWhatATeacherHas:
+    SEARCH = ({"generator.kind": ["gaussian", "inversion"]}, {"generator.kind": ["inversion"]})
+
+    @pytest.mark.parametrize("search", SEARCH, ids=["searched", "alone"])
+    def test_inversion_is_refused_for_a_teacher_without_batch_normalization(self, search):
+        told = r"^s\.yaml: search\.generator\.kind: inversion needs the moments .* this teacher has none"
+        with pytest.raises(SpecError, match=told):
+            make_space(Recipe(), search, SIZE, None, "s.yaml: search", normalizes=False)
+        assert make_space(Recipe(), search, SIZE, None).kinds("generator") == search["generator.kind"]
+
+    def test_a_black_box_is_told_what_needs_no_gradient(self):
+        told = r"generator\.kind: inversion needs the teacher's input gradients.*these need none: (?!.*inversion)"
+        with pytest.raises(SpecError, match=told):
+            make_space(Recipe(), self.SEARCH[0], SIZE, None, differentiable=False, normalizes=False)
+
+    def test_every_other_generator_needs_no_batch_normalization(self):
+        every = [name for name in SECTIONS["generator"] if name != "inversion"]
+        assert make_space(Recipe(), {"generator.kind": every}, SIZE, None, normalizes=False).kinds("generator") == every
