@@ -292,7 +292,7 @@ def prepare(
         else:
             found, total = total.probed(partial(_known, measure, teacher, inputs))
     teacher = identified(teacher, inputs)
-    space = space_of(spec, inputs, found.outputs, limit, found.kind, found.normalizes)
+    space = space_of(spec, inputs, found.outputs, limit, found)
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, hardware.device(device), total=total)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):

@@ -6,14 +6,16 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import defaults_of
+from dfkd_tune.search.space.defaults import FAR_FEWER, defaults_of
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.space.shared_rows import require_shared_rows
-from dfkd_tune.search.space.space import Space
+from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import StudySpec
+from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.module import Module
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import Probe
 
 BLACK_BOX = "black box"
 """Kind of a teacher without input gradients, and of every teacher whose rows are counted."""
@@ -44,9 +46,7 @@ def require_runtime(spec: StudySpec) -> None:
         raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
 
 
-def space_of(
-    spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, kind: str = BLACK_BOX, normalizes: bool = False
-) -> Space:
+def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, found: Probe | None = None) -> Space:
     """The search space of a study.
 
     Args:
@@ -54,25 +54,26 @@ def space_of(
         inputs: the teacher's inputs.
         outputs: number of its outputs O. Before it is asked, the least that it may have: what is refused then is refused with more.
         limit: largest number of parameters of a student; None for no limit.
-        kind: kind of the teacher, from ``Probe.kind``.
-        normalizes: whether it has batch normalization, from the probe.
+        found: what the probe found; None before the teacher is asked, which is taken for a black box.
 
     Raises:
         SpecError: the study file cannot be kept; the message names the leaf.
     """
     limited, small = spec.budget.total_queries is not None, spec.study.pareto is not None
-    defaults = defaults_of(kind, limited)
+    size = (encoder(inputs).columns, outputs)
+    kind = BLACK_BOX if found is None else found.kind
+    defaults = defaults_of(kind, limited, _is_narrow(spec, size, limit, found))
     preset = spec.recipe(defaults.recipe(inputs))
     if limited:
         require_shared_rows(fix(preset, spec.fixed, spec.place), spec.fixed, spec.search, spec.place)
     space = make_space(
         preset,
         spec.search,
-        (encoder(inputs).columns, outputs),
+        size,
         limit,
         f"{spec.place}: search",
         differentiable=kind != BLACK_BOX,
-        normalizes=normalizes,
+        normalizes=found is not None and found.normalizes,
         small=small,
         default=defaults.searched(inputs),
         fixed=spec.fixed,
@@ -83,6 +84,14 @@ def space_of(
         raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     return space
+
+
+def _is_narrow(spec: StudySpec, size: Size, limit: int | None, found: Probe | None) -> bool:
+    """Whether a study takes the defaults for students that have far fewer neurons than their shallow teacher."""
+    if found is None or not found.neurons or spec.preset is not None:
+        return spec.preset == "narrow"
+    widest = spec.fixed.get("student.width") or (MLP().widest(*size, limit) if limit else None)
+    return isinstance(widest, int) and 0 < widest < FAR_FEWER * found.neurons
 
 
 def least_outputs(teacher: Teacher) -> int:
