@@ -94,6 +94,11 @@ def rows_of(found: Mapping[str, Mapping[str, float]]) -> dict[str, list[list[flo
     return rows
 
 
+def entries(found: Mapping[str, Mapping[str, float]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes."""
+    return {"inversion": figures.Measured(args.seeds, f"{args.steps:,} steps", rows_of(found))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -113,15 +118,14 @@ def main() -> None:
         lambda cell: measured(*cell, args),
         args.json,
     )
-    rows = rows_of(found)
     sheet = Sheet(title=f"real RMSE over that of {REFERENCE}, {args.steps:,} steps, {len(args.seeds)} seeds")
     for column in ("", *args.datasets, "geometric mean"):
         sheet.add_column(column, justify="right" if column else "left")
-    for name, cells in rows.items():
+    for name, cells in rows_of(found).items():
         sheet.add_row(name, *(f"{mean:.3f} ± {spread:.3f}" for mean, spread in cells))
     Console(width=150).print(sheet)
     if args.publish:
-        figures.publish({"inversion": figures.Measured(args.seeds, f"{args.steps:,} steps", rows)})
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":

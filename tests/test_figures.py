@@ -160,6 +160,15 @@ def constants() -> dict:
     return module.entries(found, argparse.Namespace(seeds=[0, 1], steps=1_000))
 
 
+def inversion() -> dict:
+    """Of one table, every recipe has half the error of the reference."""
+    module = importlib.import_module("inversion")
+    names = [f"{name}, {prior}" for prior in module.PRIORS for name in module.VARIANTS]
+    found = {f"{table}|{seed}": dict.fromkeys(names, 0.2) | {names[0]: 0.4} for table in DATASETS for seed in (0, 1)}
+    assert module.rows_of(found)[names[1]] == [pytest.approx([0.5, 0.0])] * (len(DATASETS) + 1)
+    return module.entries(found, argparse.Namespace(seeds=[0, 1], steps=1_000))
+
+
 def evidence() -> dict:
     """Two recipes: the better objective has the worse student on real rows."""
     module = importlib.import_module("evidence")
@@ -298,6 +307,7 @@ def rest() -> dict:
         | of("queries").entries(asked_rows, priced)
         | of("few_rows").entries(few, argparse.Namespace(seeds=[0], steps=1_000, cells=[*"abc"]))
         | constants()
+        | inversion()
         | of("privacy").entries(ratios, argparse.Namespace(epsilon=1.0, widths=[1.5, 3.0], seeds=[0, 1], steps=500))
         | of("evaluated").entries({name: (0.1, 0.1) for name in of("fidelity").DATASETS})
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}
