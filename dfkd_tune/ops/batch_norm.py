@@ -1,6 +1,6 @@
 """The moments that a network's batch normalization stores, and those that given rows have there.
 
-Notation: k members, each with rows of its own; J units of one batch normalization.
+Notation: J units of one batch normalization.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class BatchNormStats:
     """Moments of the inputs of a batch normalization.
 
     Args:
-        mean, std: those of each member's rows, ``(k, J)``.
+        mean, std: those of the rows, ``(J,)``; a single row has the deviation 0.
         running_mean, running_std: those of the training rows, ``(J,)``.
-        scale: what the normalization divides by, ``(J,)``.
+        scale: what the normalization divides by, ``(J,)``; not 0 for a unit that never changed in training.
     """
 
     mean: Tensor
@@ -44,12 +44,12 @@ class BatchNormStats:
     scale: Tensor
 
     def terms(self) -> Tensor:
-        """Differences of both moments ``(k, 2 J)``, in running standard deviations."""
+        """Differences of both moments ``(2 J,)``, in what the normalization divides by."""
         gaps = (self.mean - self.running_mean, self.std - self.running_std)
-        return (torch.cat(gaps, dim=1) / self.running_std.repeat(2)).double()
+        return (torch.cat(gaps) / self.scale.repeat(2)).double()
 
     def mismatch(self) -> Tensor:
-        """Root mean squares over the units of the differences of means and of variances, added up, ``(k,)``.
+        """Root mean squares over the units of the differences of means and of variances, added up: a scalar.
 
         It is a layer's term in ``R_feature`` of DeepInversion (Yin et al. 2020, equation 4), each unit in what the normalization
         divides it by, and a mean in place of a sum over units.
@@ -57,19 +57,14 @@ class BatchNormStats:
         means = (self.mean - self.running_mean) / self.scale
         variances = (self.std.square() - self.running_std.square()) / self.scale.square()
         norms = torch.linalg.vector_norm(torch.stack([means, variances]), dim=-1)  # its gradient at 0 is 0
-        return norms.sum(0) / math.sqrt(len(self.scale))
+        return norms.sum() / math.sqrt(len(self.scale))
 
 
 class BatchNormRecorder(TorchFunctionMode):
-    """Records the input moments of every batch normalization in evaluation mode, in modules and exported graphs.
+    """Records the input moments of every batch normalization in evaluation mode, in modules and exported graphs."""
 
-    Args:
-        members: number k of members; each has an equal part of the rows, one after the other.
-    """
-
-    def __init__(self, members: int = 1) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.members = members
         self.heard: list[BatchNormStats] = []
 
     def __torch_function__(
@@ -87,26 +82,32 @@ class BatchNormRecorder(TorchFunctionMode):
     def _hear(self, call: dict[str, Any]) -> None:
         mean, variance = (call.get(name) for name in MOMENTS)
         if not call.get("training") and mean is not None and variance is not None:
-            std, reached = torch.std_mean(
-                call["input"].unflatten(0, (self.members, -1)).transpose(1, 2).flatten(2), dim=2
-            )
+            values = call["input"].transpose(0, 1).flatten(1)
+            std, reached = torch.std_mean(values, dim=1, correction=int(values.shape[1] > 1))
             scale = (variance + call.get("eps", EPS)).sqrt()
             self.heard.append(BatchNormStats(reached, std, mean, variance.sqrt(), scale))
 
 
 def mismatch_gradients(function: Callable[[Tensor], Any], x: Tensor) -> Tensor:
-    """The gradients of each member's mismatch, summed over a network's batch normalizations, in its rows.
+    """The gradients of the mismatch of rows, summed over a network's batch normalizations.
 
     Args:
         function: the network, which takes rows ``(N, D)``.
-        x: rows ``(k, n, D)`` of k members.
+        x: rows ``(N, D)``.
 
     Returns:
-        Gradients ``(k, n, D)``; zeros for a network without batch normalization in evaluation mode.
+        Gradients ``(N, D)``; zeros for a network without batch normalization in evaluation mode.
     """
     with torch.inference_mode(False), torch.enable_grad():
         rows = x.clone().requires_grad_()
-        with BatchNormRecorder(len(rows)) as recorder:
-            function(rows.flatten(0, 1))
-        every = [each.mismatch().sum() for each in recorder.heard if each.mean.requires_grad]
+        found = stored(function, rows)
+        every = [each.mismatch() for each in found]
         return torch.autograd.grad(torch.stack(every).sum(), rows)[0] if every else torch.zeros_like(rows).detach()
+
+
+def stored(function: Callable[[Tensor], Any], x: Tensor) -> list[BatchNormStats]:
+    """The moments of rows ``(N, D)`` at each batch normalization that depends on them; autograd must be on."""
+    rows = x if x.requires_grad else x.clone().requires_grad_()
+    with BatchNormRecorder() as recorder:
+        function(rows)
+    return [each for each in recorder.heard if each.mean.requires_grad]

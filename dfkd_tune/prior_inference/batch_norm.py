@@ -132,8 +132,11 @@ def _matched(
 
     def mismatch() -> Tensor:
         heard = _listen(teacher, inputs, rows())
-        return torch.cat([each.terms() for each in heard], dim=1).square().mean()
+        return torch.cat([each.terms() for each in heard]).square().mean()
 
+    with torch.no_grad():
+        if not bool(mismatch().isfinite()):
+            return False
     descend(leaves, lambda: mismatch() + RIDGE * penalty(), EVALUATIONS)
     with torch.no_grad():
         return bool(mismatch().sqrt() < MISMATCH)  # False for NaN

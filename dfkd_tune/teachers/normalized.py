@@ -53,7 +53,9 @@ class Normalized:
         teacher, inputs = self.teacher, self.inputs
         weights = next(iter(teacher.function.parameters()), z) if isinstance(teacher.function, nn.Module) else z
         x = inputs.raw(inputs.finite(z), teacher.dtype).to(weights.device)
-        gradient = mismatch_gradients(partial(teacher.guard.once, teacher.source, teacher.function), x).to(z.device)
+        called = partial(teacher.guard.once, teacher.source, teacher.function)
+        # Member by member: inside, a teacher may arrange the rows of a batch as it likes.
+        gradient = torch.stack([mismatch_gradients(called, rows) for rows in x]).to(z.device)
         scale = inputs.known(gradient.dtype, z.device).scale
         return (gradient * scale).nan_to_num(0.0, 0.0, 0.0).to(self.dtype)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dfkd_tune.ops.batch_norm import BatchNormRecorder, mismatch_gradients
+from dfkd_tune.ops.batch_norm import BatchNormRecorder, mismatch_gradients, stored
 
 WIDTH, UNITS = 3, 5
 
@@ -23,7 +23,7 @@ def network() -> nn.Sequential:
 
 
 def mismatch(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    """Of one member's rows ``(n, D)``, written out."""
+    """Of rows ``(N, D)``, written out."""
     total = x.new_zeros(())
     for i in (1, 4):
         norm, y = net[i], net[:i](x)
@@ -34,20 +34,19 @@ def mismatch(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_the_gradient_is_that_of_each_members_own_mismatch(exported):
-    net, x = network(), rows(2, 40)
+def test_the_gradient_is_that_of_the_mismatch(exported):
+    net, x = network(), rows(40)
     function = net
     if exported:
         shapes = ({0: torch.export.Dim("batch", min=1)},)
-        function = torch.export.export(net, (x[0],), dynamic_shapes=shapes).module()
-    expected = torch.stack([torch.func.grad(lambda each: mismatch(net, each))(one) for one in x])
+        function = torch.export.export(net, (x,), dynamic_shapes=shapes).module()
     found = mismatch_gradients(function, x)
-    torch.testing.assert_close(found, expected)
-    assert not found.requires_grad and not x.requires_grad and (found[0] - found[1]).abs().min() > 0
+    torch.testing.assert_close(found, torch.func.grad(lambda rows: mismatch(net, rows))(x))
+    assert not found.requires_grad and not x.requires_grad and found.abs().min() > 0
 
 
 def test_gradients_are_found_where_autograd_is_off():
-    net, x = network(), rows(1, 10)
+    net, x = network(), rows(10)
     expected = mismatch_gradients(net, x)
     with torch.inference_mode():
         torch.testing.assert_close(mismatch_gradients(net, x + 0.0), expected)
@@ -59,14 +58,12 @@ def test_channels_have_moments_over_all_positions():
     net = nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4)).double()
     x = torch.randn(6, 2, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     net.train()(x + 1.0)
-    with BatchNormRecorder(members=2) as recorder, torch.no_grad():
+    with BatchNormRecorder() as recorder, torch.no_grad():
         net.eval()(x)
     (heard,) = recorder.heard
-    y = net[0](x).detach()
-    for k, part in enumerate(y.split(3)):
-        values = part.transpose(0, 1).flatten(1)
-        torch.testing.assert_close(heard.mean[k], values.mean(1))
-        torch.testing.assert_close(heard.std[k], values.std(1))
+    values = net[0](x).detach().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(heard.mean, values.mean(1))
+    torch.testing.assert_close(heard.std, values.std(1))
 
 
 def test_rows_with_the_stored_moments_have_no_mismatch_and_no_gradient():
@@ -76,7 +73,31 @@ def test_rows_with_the_stored_moments_have_no_mismatch_and_no_gradient():
     with BatchNormRecorder() as recorder:
         net.eval()(x)
     assert float(recorder.heard[0].mismatch().detach()) < 1e-12
-    assert mismatch_gradients(net, x[None]).isfinite().all()
+    assert mismatch_gradients(net, x).isfinite().all()
+
+
+def test_a_single_row_has_a_mean():
+    net, x = network(), rows(1)
+    found = mismatch_gradients(net, x)
+    assert found.isfinite().all() and found.abs().min() > 0
+
+
+def test_a_unit_that_never_changed_in_training_has_a_finite_mismatch():
+    net = nn.Sequential(nn.Linear(WIDTH, UNITS), nn.ReLU(), nn.BatchNorm1d(UNITS, momentum=None), nn.Linear(UNITS, 1))
+    nn.init.constant_(net.double()[0].bias, -30.0)
+    net.train()(rows(50))
+    assert not net[2].running_var.any()
+    net.eval()
+    assert mismatch_gradients(net, rows(7)).isfinite().all()
+    with BatchNormRecorder() as recorder:
+        net(rows(7))
+    assert recorder.heard[0].terms().isfinite().all()
+
+
+def test_what_does_not_depend_on_the_rows_is_left_out():
+    norm = nn.BatchNorm1d(WIDTH).double().eval()
+    assert not stored(lambda x: x + norm(torch.ones(2, WIDTH, dtype=torch.float64)).sum(), rows(4))
+    assert len(stored(lambda x: norm(x), rows(4))) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,4 +109,4 @@ def test_rows_with_the_stored_moments_have_no_mismatch_and_no_gradient():
     ids=["none", "of the batch alone"],
 )
 def test_a_network_that_stores_none_has_no_gradient(net):
-    assert torch.equal(mismatch_gradients(net.double(), rows(2, 7)), torch.zeros(2, 7, WIDTH, dtype=torch.float64))
+    assert torch.equal(mismatch_gradients(net.double(), rows(7)), torch.zeros(7, WIDTH, dtype=torch.float64))

@@ -276,3 +276,15 @@ def test_students_are_chosen_by_rows_stretched_further(known):
     ratio = stretched / still  # one factor a row and one a feature, none of which turns a row around
     assert (ratio > 0).all()
     assert ratio.log().std() == pytest.approx(0.5 * 2**0.5, rel=0.1)
+
+
+def test_a_unit_that_never_changed_in_training_is_no_obstacle():
+    seen = rows(1)
+    net = nn.Sequential(nn.Linear(WIDTH, 24), nn.ReLU(), nn.BatchNorm1d(24, momentum=None), nn.Linear(24, 1))
+    torch.manual_seed(0)
+    nn.init.normal_(net[0].weight)
+    nn.init.constant_(net[0].bias[3], -60.0)
+    net.train()(seen)
+    assert net[2].running_var[3] == 0
+    found = infer(teacher(freeze(net)), Inputs.unknown(WIDTH))
+    assert found is None or correlations(found)[0, 1] > 0.3

@@ -32,7 +32,7 @@ class Inversion(Ascending):
         steps, step_size, decay, gamma, ascent: as in ``direct``.
     """
 
-    matching: Annotated[float, Field(ge=0)] = 1.0
+    matching: Annotated[float, Field(ge=0, le=1e6)] = 1.0
 
     needs_gradients: ClassVar[bool] = True
     needs_batch_norm: ClassVar[bool] = True

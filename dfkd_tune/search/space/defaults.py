@@ -21,7 +21,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.assistants import NoAssistant, Wider
 from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.optimizers import Adam, AdamW
-from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, RANDOM, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, PRESETS, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
@@ -44,6 +44,11 @@ class TeacherDefaults:
     preset: Recipe
     search: Mapping[str, Any]
     window_assistant: Assistant = field(default_factory=NoAssistant)
+
+    @property
+    def name(self) -> str:
+        """Name of the preset."""
+        return next(name for name, preset in PRESETS.items() if preset is self.preset)
 
     def searched(self, inputs: Inputs) -> dict[str, Any]:
         """The default space for these inputs; it varies tails or skewness only if some feature leaves them open."""
@@ -162,30 +167,19 @@ FAR_FEWER = 1 / 15
 NARROW_STUDENTS = TeacherDefaults(
     PAPER,
     NARROW,
-    {leaf: DEFAULT[leaf] for leaf in ("bound.kind", "bound.threshold", "input_bound.kind", "input_bound.radius")}
-    | {
-        "generator.kind": ["gaussian", "direct", "skewed"],
-        "alpha.value": {"low": 0.3, "high": 0.7},
-        "student.width": DEFAULT["student.width"],
-        "optimizer.lr": {"low": 2e-3, "high": 4.5e-3, "log": True},
-    },
+    {"student.width": DEFAULT["student.width"], "optimizer.lr": {"low": 2e-3, "high": 4.5e-3, "log": True}},
 )
 """Defaults for students with far fewer neurons than their shallow teacher.
 
-No bank ranks such students well. So only leaves are searched on whose values their error on real rows hardly depends, by the mean
-over teachers: a wider space finds students that are better on the banks and worse on real rows (``benchmarks/fidelity.py --width 25``).
+No bank ranks such students. Where generators, their share of a batch or the weight of the gradients are searched, the objective
+chooses students that are better on its banks and worse on real rows. So only the learning rate is searched, and the width where it is
+not the widest (``benchmarks/fidelity.py --width 25``).
 """
 
 
-def defaults_of(kind: str, limited: bool, narrow: bool = False) -> TeacherDefaults:
-    """The defaults of a study.
-
-    Args:
-        kind: kind of the teacher, from ``Probe.kind``.
-        limited: whether the study has a total number of queries.
-        narrow: whether students have far fewer neurons than a shallow teacher.
-    """
-    return FEW_ROWS if limited else NARROW_STUDENTS if narrow else TEACHER_DEFAULTS[kind]
+def defaults_of(kind: str, limited: bool) -> TeacherDefaults:
+    """The defaults for a kind of teacher, from ``Probe.kind``; ``limited`` is whether the study has a total number of queries."""
+    return FEW_ROWS if limited else TEACHER_DEFAULTS[kind]
 
 
 def untuned(kind: str, space: Space, limited: bool = False) -> Recipe:

@@ -113,7 +113,7 @@ def make_space(
     _refuse_shapes(space, file)
     _refuse_unused(space, fixed, chosen if explicit else (), file)
     space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})
-    _refuse_teacher(space, place, differentiable, normalizes)
+    _refuse_teacher(space, file, differentiable, normalizes)
     if max_parameters is not None:
         _refuse_giants(space)
     return space
@@ -181,9 +181,9 @@ def _refuse_giants(space: Space) -> None:
             space.widest(replace(student, **dict(zip(names, values, strict=True))))
 
 
-def _refuse_teacher(space: Space, place: str, differentiable: bool, normalizes: bool) -> None:
+def _refuse_teacher(space: Space, file: str, differentiable: bool, normalizes: bool) -> None:
     """Refuse generators that need what the teacher does not have: input gradients, or batch normalization."""
-    place = f"{place}.generator.kind"
+    place = f"{file}: {'search.' if 'generator.kind' in space.domains else ''}generator.kind"
     for name in space.kinds("generator"):
         kind = SECTIONS["generator"][name]
         if kind.needs_gradients and not differentiable:
@@ -193,7 +193,8 @@ def _refuse_teacher(space: Space, place: str, differentiable: bool, normalizes: 
             rule = (
                 f"{name} needs the moments that batch normalization stores, and this teacher has none that can be read"
             )
-            raise SpecError(place, rule, remedy="direct needs none")
+            remedy = "direct needs none; they are read of PyTorch modules and .pt2"
+            raise SpecError(place, rule, remedy=remedy)
 
 
 def gradient_free() -> list[str]:

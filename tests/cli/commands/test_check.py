@@ -34,6 +34,22 @@ def test_check_takes_a_teacher_as_study_does(dfkd, tmp_path, small_teacher):
     assert files_of(tmp_path) == {"features.yaml"}
 
 
+@pytest.mark.parametrize(
+    ("given", "preset"),
+    [
+        ({}, "preset faithful, the default here"),
+        ({"student": {"max_parameters": 6}}, "at most 6 parameters; preset narrow, the default here"),
+        ({"student": {"max_parameters": 6}, "preset": "paper"}, "at most 6 parameters; preset paper\n"),
+    ],
+    ids=["default", "one neuron for sixteen", "named"],
+)
+def test_check_names_the_preset(dfkd, tmp_path, small_teacher, given, preset):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": {"name": "p"}, "teacher": small_teacher} | given))
+    ended = dfkd("check", "study.yaml", "--no-estimate")
+    assert ended.status == 0, ended.err
+    assert preset in ended.out
+
+
 def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("checked", trials=7)))
     ended = dfkd("check", "study.yaml")

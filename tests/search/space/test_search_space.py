@@ -61,6 +61,11 @@ class TestWhatATeacherHas:
         with pytest.raises(SpecError, match=told):
             make_space(Recipe(), self.SEARCH[0], SIZE, None, differentiable=False, normalizes=False)
 
+    def test_a_fixed_generator_is_refused_where_it_stands(self):
+        fixed = {"generator.kind": "inversion"}
+        with pytest.raises(SpecError, match=r"^s\.yaml: generator\.kind: inversion needs the moments"):
+            make_space(Recipe(), {}, SIZE, None, "s.yaml: search", normalizes=False, fixed=fixed)
+
     def test_every_other_generator_needs_no_batch_normalization(self):
         every = [name for name in SECTIONS["generator"] if name != "inversion"]
         assert make_space(Recipe(), {"generator.kind": every}, SIZE, None, normalizes=False).kinds("generator") == every
