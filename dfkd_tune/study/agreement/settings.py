@@ -90,6 +90,8 @@ def defaults_for(
 ) -> TeacherDefaults:
     """The defaults of a study, by its teacher, and by how narrow its students are beside a shallow one.
 
+    Where ranges or quantiles of all features are declared, the banks are near real inputs and rank narrow students, too.
+
     Args:
         spec, inputs, limit, found: as in ``space_of``.
         size: how a student's inputs are arranged, and number of outputs.
@@ -98,7 +100,7 @@ def defaults_for(
     usual = defaults_of(BLACK_BOX if found is None else found.kind, limited)
     if limited or found is None or not found.neurons:
         return usual
-    if spec.preset is not None:
+    if spec.preset is not None or not bool(inputs.open_ended.any()):
         return NARROW_STUDENTS if spec.preset == NARROW_STUDENTS.name else usual
     fixed = {leaf: value for leaf, value in spec.fixed.items() if leaf.startswith("student.")}
     student = fix(usual.recipe(inputs), fixed, spec.place).student

@@ -55,12 +55,13 @@ def test_a_kind_searches_all_that_it_says_around_its_preset(name):
     assert {kind.preset, kind.baseline} <= {*PRESETS.values()}
     assert (kind.baseline is RANDOM) == answers_only
     leads = space.initial_points()
-    generators = space.domains["generator.kind"].choices
-    assert answers_only == (not any(GENERATORS[each].needs_gradients for each in generators))
+    generators = getattr(space.domains.get("generator.kind"), "choices", ())
+    if kind is not NARROW_STUDENTS:
+        assert answers_only == (not any(GENERATORS[each].needs_gradients for each in generators))
     assert [lead["generator.kind"] for lead in leads[: len(generators)]] == [*reversed(generators)]
     finishes = getattr(space.domains.get("refiner.kind"), "choices", ())
     assert {lead.get("refiner.kind") for lead in leads} >= {*finishes}
-    assert len(leads) == len(generators) + max(0, len(finishes) - 1)
+    assert len(leads) == max(1, len(generators)) + max(0, len(finishes) - 1)
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -70,7 +71,8 @@ def test_tails_are_searched_only_where_they_are_open(name):
     assert kind.searched(Inputs([known, Feature(name="open")])) == kind.search
     closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
     assert not {"generator.spread", "generator.shared"} & closed.keys()
-    assert not {"heavy_tailed", "skewed"} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
+    if kind is not NARROW_STUDENTS:  # which have one generator
+        assert not {"heavy_tailed", "skewed"} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
     space = make_space(kind.preset, None, (Columns(2), 1), 1000, differentiable=name != "black box", default=closed)
     assert space.domains.keys() == closed.keys() and space.initial_points()
 

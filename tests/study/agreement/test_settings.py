@@ -6,6 +6,7 @@ from costly import costly_tree
 from shaped_teachers import Lstm, made, save_pt2
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import ROUGH
 from dfkd_tune.recipes.refiners import NoRefiner
@@ -81,6 +82,14 @@ def test_students_with_far_fewer_neurons_than_the_teacher_have_defaults_of_their
     assert (
         isinstance(space.preset.refiner, NoRefiner) == narrow == (space.domains.keys() <= NARROW_STUDENTS.search.keys())
     )
+
+
+def test_narrow_students_of_declared_inputs_have_the_usual_defaults():
+    """The banks are near real inputs, and rank them."""
+    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | LIMIT, "settings")
+    declared = parse_features({"features": [{"name": name, "range": [0, 1]} for name in "abc"]}, "f")
+    space = space_of(given, declared, 1, 101, Probe(3, 1, True, 1e6, neurons=301))
+    assert not isinstance(space.preset.refiner, NoRefiner) and "generator.kind" in space.domains
 
 
 def test_a_deep_teacher_has_the_same_defaults_for_students_of_any_width():
