@@ -37,11 +37,11 @@ def test_check_takes_a_teacher_as_study_does(dfkd, tmp_path, small_teacher):
 @pytest.mark.parametrize(
     ("given", "preset"),
     [
-        ({}, "preset faithful, the default here"),
-        ({"student": {"max_parameters": 6}}, "at most 6 parameters; preset narrow, the default here"),
+        ({}, "no limit; preset faithful, the default for this teacher"),
+        ({"budget": {"total_queries": 500}}, "no limit; preset few_queries, the default for this teacher"),
         ({"student": {"max_parameters": 6}, "preset": "paper"}, "at most 6 parameters; preset paper\n"),
     ],
-    ids=["default", "one neuron for sixteen", "named"],
+    ids=["default", "total", "named"],
 )
 def test_check_names_the_preset(dfkd, tmp_path, small_teacher, given, preset):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": {"name": "p"}, "teacher": small_teacher} | given))
