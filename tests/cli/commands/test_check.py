@@ -38,10 +38,10 @@ def test_check_takes_a_teacher_as_study_does(dfkd, tmp_path, small_teacher):
     ("given", "preset"),
     [
         ({}, "no limit; preset faithful, the default for this teacher"),
-        ({"budget": {"total_queries": 500}}, "no limit; preset few_queries, the default for this teacher"),
+        ({"student": {"max_parameters": 6}}, "at most 6 parameters; preset faithful, the default for this teacher"),
         ({"student": {"max_parameters": 6}, "preset": "paper"}, "at most 6 parameters; preset paper\n"),
     ],
-    ids=["default", "total", "named"],
+    ids=["default", "limit", "named"],
 )
 def test_check_names_the_preset(dfkd, tmp_path, small_teacher, given, preset):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": {"name": "p"}, "teacher": small_teacher} | given))
