@@ -57,7 +57,7 @@ class Probe:
         differentiable: whether input gradients exist, are finite and are not all 0.
         rows_per_second: forward throughput on a batch of 512 rows.
         call: seconds of a call of ``FEW_ROWS`` rows.
-        shallow: whether it is a readable chain with one hidden layer of smooth units.
+        neurons: units of its hidden layer, if it is a readable chain with one hidden layer of smooth units; 0 for any other teacher.
         noise: root mean square difference of two evaluations of a row, in standard deviations of the outputs; 0 if
             equal.
         resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not
@@ -70,7 +70,7 @@ class Probe:
     outputs: int
     differentiable: bool
     rows_per_second: float
-    shallow: bool = False
+    neurons: int = 0
     call: float = 0.0
     noise: float = 0.0
     resolution: float | None = None
@@ -82,7 +82,7 @@ class Probe:
         """``shallow``, ``black box`` without input gradients, or ``deep`` for any other teacher."""
         if not self.differentiable:
             return "black box"
-        return "shallow" if self.shallow else "deep"
+        return "shallow" if self.neurons else "deep"
 
     @property
     def overhead(self) -> float:
@@ -145,14 +145,16 @@ def _probe(teacher: Teacher, inputs: Inputs, x: Tensor, some: tuple[int, ...]) -
             f"output {teacher.output_names(len(std))[output]} is constant over the declared inputs, {full[0, output]:.6g}",
             remedy="check the units and ranges in the features file",
         )
-    shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
+    chain = teacher.chain
+    shallow = chain is not None and [*chain.activations] in [[name] for name in SMOOTH]
+    neurons = len(chain.layers[0][0]) if chain is not None and shallow else 0
     step = _resolution(teacher, full)
     differentiable = teacher.guard.meter is None and _differentiable(teacher, x[:16])
     normalizes = differentiable and _normalizes(teacher, x[:2])
     CALLS.expect(None)
     arrays = None if teacher.guard.meter is None else teacher.guard.meter.takes_arrays
     rate = len(x) / seconds
-    return Probe(len(inputs), full.shape[1], differentiable, rate, shallow, call, noise, step, normalizes, arrays)
+    return Probe(len(inputs), full.shape[1], differentiable, rate, neurons, call, noise, step, normalizes, arrays)
 
 
 def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:

@@ -115,7 +115,7 @@ def partly_declared(shallow: bool) -> Problem:
     """Of a teacher whose first and last feature have unknown tails."""
     teacher = Teacher("tiny", network(), torch.float64, "sha")
     sizes = {"pool_rows": 100, "bank_rows": 4_000, "dtype": torch.float64}
-    return Problem(teacher, QUANTILES, replace(probe(teacher, QUANTILES), shallow=shallow), **sizes)
+    return Problem(teacher, QUANTILES, replace(probe(teacher, QUANTILES), neurons=8 * shallow), **sizes)
 
 
 def test_a_deep_teacher_gets_rows_skewed_where_tails_are_unknown():

@@ -69,7 +69,7 @@ def check(
     from dfkd_tune.inputs.summary import meaning
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
-    from dfkd_tune.search.space.defaults import defaults_of
+    from dfkd_tune.study.agreement.settings import defaults_for
     from dfkd_tune.study.calibration import choose_parallelism
     from dfkd_tune.study.estimate import estimate, estimate_rows, first_recipes
     from dfkd_tune.study.prepare import prepare
@@ -81,7 +81,7 @@ def check(
     found, asked, space = prepared.probe, prepared.spec, prepared.space
     about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
     sizes = prepared.sizes
-    preset = asked.preset or defaults_of(found.kind, budget.total_queries is not None).name
+    defaults = defaults_for(asked, prepared.inputs, prepared.size, space.max_parameters, found)
     weighed = f" against {about.pareto}" if about.pareto else ""
     limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
     facts = {
@@ -93,7 +93,7 @@ def check(
         "inputs": f"tier {tier}: {meaning(prepared.inputs)}{_encoded(prepared.inputs)}",
         "rows": f"{_rows(prepared)}; about {sizes.bytes / 2**20:,.0f} MiB a process, "
         f"{hardware.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
-        "student": f"{limit}; preset {preset}{'' if asked.preset else ', the default for this teacher'}",
+        "student": f"{limit}; preset {asked.preset or defaults.name}{'' if asked.preset else ', the default here'}",
         "device": prepared.device,
     }
     if offered := installed():

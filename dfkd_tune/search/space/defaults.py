@@ -21,7 +21,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.assistants import NoAssistant, Wider
 from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.optimizers import Adam, AdamW
-from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, PAPER, PRESETS, RANDOM, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, PRESETS, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
@@ -158,6 +158,27 @@ FEW_ROWS = TeacherDefaults(RANDOM, FEW_QUERIES, SHARED_ROWS, window_assistant=Wi
 """Defaults of a study with a total number of queries, whatever its teacher.
 
 Assistants lower the error of students over windows, and raise that of students over tables (``benchmarks/few_rows.py``).
+"""
+
+
+FAR_FEWER = 1 / 15
+"""Share of a shallow teacher's neurons below which a student is narrow."""
+
+NARROW_STUDENTS = TeacherDefaults(
+    PAPER,
+    NARROW,
+    {leaf: DEFAULT[leaf] for leaf in ("bound.kind", "bound.threshold", "input_bound.kind", "input_bound.radius")}
+    | {
+        "generator.kind": ["gaussian", "direct", "skewed"],
+        "alpha.value": {"low": 0.3, "high": 0.7},
+        "student.width": DEFAULT["student.width"],
+        "optimizer.lr": {"low": 2e-3, "high": 4.5e-3, "log": True},
+    },
+)
+"""Defaults for students with far fewer neurons than their shallow teacher.
+
+No bank ranks such students well. So only leaves are searched on whose values their error on real rows hardly depends, by the mean
+over teachers, and the loss and the training are those of the preset (``benchmarks/fidelity.py --width 25``).
 """
 
 

@@ -6,11 +6,11 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import defaults_of
+from dfkd_tune.search.space.defaults import FAR_FEWER, NARROW_STUDENTS, TeacherDefaults, defaults_of
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.space.shared_rows import require_shared_rows
-from dfkd_tune.search.space.space import Space
+from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import StudySpec
 from dfkd_tune.students.module import Module
 from dfkd_tune.teachers.base import Teacher
@@ -59,15 +59,16 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
         SpecError: the study file cannot be kept; the message names the leaf.
     """
     limited, small = spec.budget.total_queries is not None, spec.study.pareto is not None
+    size = (encoder(inputs).columns, outputs)
     kind = BLACK_BOX if found is None else found.kind
-    defaults = defaults_of(kind, limited)
+    defaults = defaults_for(spec, inputs, size, limit, found)
     preset = spec.recipe(defaults.recipe(inputs))
     if limited:
         require_shared_rows(fix(preset, spec.fixed, spec.place), spec.fixed, spec.search, spec.place)
     space = make_space(
         preset,
         spec.search,
-        (encoder(inputs).columns, outputs),
+        size,
         limit,
         f"{spec.place}: search",
         differentiable=kind != BLACK_BOX,
@@ -82,6 +83,30 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
         raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     return space
+
+
+def defaults_for(
+    spec: StudySpec, inputs: Inputs, size: Size, limit: int | None, found: Probe | None
+) -> TeacherDefaults:
+    """The defaults of a study, by its teacher, and by how narrow its students are beside a shallow one.
+
+    Where ranges or quantiles of all features are declared, the banks are near real inputs and rank narrow students, too.
+
+    Args:
+        spec, inputs, limit, found: as in ``space_of``.
+        size: how a student's inputs are arranged, and number of outputs.
+    """
+    limited = spec.budget.total_queries is not None
+    usual = defaults_of(BLACK_BOX if found is None else found.kind, limited)
+    if limited or found is None or not found.neurons:
+        return usual
+    if spec.preset is not None or not bool(inputs.open_ended.any()):
+        return NARROW_STUDENTS if spec.preset == NARROW_STUDENTS.name else usual
+    fixed = {leaf: value for leaf, value in spec.fixed.items() if leaf.startswith("student.")}
+    student = fix(usual.recipe(inputs), fixed, spec.place).student
+    widest = fixed.get("student.width") or (student.widest(*size, limit) if limit else None)
+    few = isinstance(widest, int) and 0 < widest < FAR_FEWER * found.neurons
+    return NARROW_STUDENTS if few else usual
 
 
 def least_outputs(teacher: Teacher) -> int:

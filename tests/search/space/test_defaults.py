@@ -15,7 +15,7 @@ from dfkd_tune.recipes.assistants import NoAssistant, Wider
 from dfkd_tune.recipes.checkpoints import Best
 from dfkd_tune.recipes.optimizers import Adam
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
-from dfkd_tune.search.space.defaults import FEW_ROWS, TEACHER_DEFAULTS
+from dfkd_tune.search.space.defaults import FEW_ROWS, NARROW_STUDENTS, TEACHER_DEFAULTS
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
@@ -37,6 +37,8 @@ TEACHERS = {
     "estimator": (lambda: Teacher("here", from_numpy(lambda x: x.sum(1)), torch.float32, ""), "black box"),
 }
 
+DEFAULTS = TEACHER_DEFAULTS | {"narrow student": NARROW_STUDENTS}
+
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_a_probe_tells_the_kind(name):
@@ -44,9 +46,9 @@ def test_a_probe_tells_the_kind(name):
     assert probe(make(), THREE).kind == expected
 
 
-@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_a_kind_searches_all_that_it_says_around_its_preset(name):
-    kind = TEACHER_DEFAULTS[name]
+    kind = DEFAULTS[name]
     answers_only = name == "black box"
     space = make_space(kind.preset, None, (Columns(3), 1), 1000, differentiable=not answers_only, default=kind.search)
     assert space.domains.keys() == kind.search.keys()
@@ -61,9 +63,9 @@ def test_a_kind_searches_all_that_it_says_around_its_preset(name):
     assert len(leads) == len(generators) + max(0, len(finishes) - 1)
 
 
-@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_tails_are_searched_only_where_they_are_open(name):
-    kind = TEACHER_DEFAULTS[name]
+    kind = DEFAULTS[name]
     known = Feature(name="known", quantiles={0.05: 0.0, 0.5: 1.0, 0.95: 5.0})
     assert kind.searched(Inputs([known, Feature(name="open")])) == kind.search
     closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
@@ -73,17 +75,17 @@ def test_tails_are_searched_only_where_they_are_open(name):
     assert space.domains.keys() == closed.keys() and space.initial_points()
 
 
-@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_windows_are_not_skewed(name):
     """Their channels move, and a skewed row would stretch all steps of one together."""
     inputs = parse_features({"window": {"steps": 4, "channels": ["a", "b"]}}, "here")
-    kind = TEACHER_DEFAULTS[name]
+    kind = DEFAULTS[name]
     recipe = kind.recipe(inputs)
     assert recipe.student.takes == "window" and not isinstance(recipe.generator, Skewed)
     assert kind.recipe(Inputs.unknown(3)) == kind.preset
 
 
-@pytest.mark.parametrize("kind", [*TEACHER_DEFAULTS.values(), FEW_ROWS])
+@pytest.mark.parametrize("kind", [*DEFAULTS.values(), FEW_ROWS])
 def test_students_over_windows_learn_faster(kind):
     """By Adam, whose rate a study searches around that of the preset; RMSprop is used for a share of the steps."""
     inputs = parse_features({"window": {"steps": 4, "channels": ["a", "b"]}}, "here")
@@ -98,9 +100,9 @@ def test_students_over_windows_learn_faster(kind):
     assert kind.searched(Inputs.unknown(3))["optimizer.lr"] == usual
 
 
-@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_only_a_total_searches_which_weights_are_kept(name):
-    for defaults, expected in ((TEACHER_DEFAULTS[name], set()), (FEW_ROWS, {"checkpoint.kind"})):
+    for defaults, expected in ((DEFAULTS[name], set()), (FEW_ROWS, {"checkpoint.kind"})):
         space = make_space(
             defaults.preset, None, (Columns(3), 1), 1000, differentiable=name != "black box", default=defaults.search
         )
@@ -108,13 +110,13 @@ def test_only_a_total_searches_which_weights_are_kept(name):
         assert (defaults.preset.checkpoint, defaults.preset.assistant) == (Best(), NoAssistant())
 
 
-@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_only_students_over_windows_within_a_total_have_an_assistant(name):
     windows = parse_features({"window": {"steps": 4, "channels": ["a", "b"]}}, "here")
     share = FEW_ROWS.searched(windows)["assistant.share"]
     assert share["low"] <= FEW_ROWS.recipe(windows).assistant.batch_share <= share["high"]
     long = parse_features({"window": {"steps": 2_000, "channels": ["a", "b"]}}, "here")
     assert FEW_ROWS.recipe(long).assistant.rows < FEW_ROWS.recipe(windows).assistant.rows == Wider().rows
-    for defaults, inputs in ((TEACHER_DEFAULTS[name], windows), (FEW_ROWS, THREE)):
+    for defaults, inputs in ((DEFAULTS[name], windows), (FEW_ROWS, THREE)):
         assert isinstance(defaults.recipe(inputs).assistant, NoAssistant)
         assert "assistant.share" not in defaults.searched(inputs)

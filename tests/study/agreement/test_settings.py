@@ -6,10 +6,15 @@ from costly import costly_tree
 from shaped_teachers import Lstm, made, save_pt2
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.presets import ROUGH
+from dfkd_tune.recipes.refiners import NoRefiner
+from dfkd_tune.search.space.defaults import NARROW_STUDENTS
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.agreement.settings import least_outputs, space_of
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import Probe
 
 
 def spec(folder, **changes):
@@ -48,3 +53,46 @@ def test_a_setting_is_refused_with_its_place(tmp_path, changes, place):
 def test_the_outputs_that_a_teacher_tells_are_known_before_it_is_asked(tmp_path):
     assert least_outputs(load_teacher(save_pt2(made(Lstm), tmp_path / "net.pt2"))) >= 1
     assert least_outputs(load_teacher("costly:answer")) == 1
+
+
+LIMIT = {"student": {"max_parameters": 101}}
+"""A student of 20 neurons, for three features and one output."""
+WIDTH = {"student": {"kind": "mlp", "width": 20}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "neurons", "narrow"),
+    [
+        (LIMIT, 301, True),
+        (LIMIT, 300, False),
+        (WIDTH, 301, True),
+        (WIDTH, 300, False),
+        ({}, 301, False),
+        ({"student": {"depth": 2, "max_parameters": 145}}, 136, True),
+        ({"student": {"depth": 2, "max_parameters": 145}}, 135, False),
+        ({"student": {"kind": "rbf", "max_parameters": 101}}, 301, True),
+        (LIMIT | {"preset": "faithful"}, 301, False),
+        ({"preset": "narrow"}, 300, True),
+    ],
+)
+def test_students_with_far_fewer_neurons_than_the_teacher_have_defaults_of_their_own(changes, neurons, narrow):
+    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | changes, "settings")
+    found = Probe(3, 1, True, 1e6, neurons=neurons)
+    space = space_of(given, Inputs.unknown(3), 1, given.student.parameters(None), found)
+    assert (
+        isinstance(space.preset.refiner, NoRefiner) == narrow == (space.domains.keys() <= NARROW_STUDENTS.search.keys())
+    )
+
+
+def test_narrow_students_of_declared_inputs_have_the_usual_defaults():
+    """The banks are near real inputs, and rank them."""
+    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | LIMIT, "settings")
+    declared = parse_features({"features": [{"name": name, "range": [0, 1]} for name in "abc"]}, "f")
+    space = space_of(given, declared, 1, 101, Probe(3, 1, True, 1e6, neurons=301))
+    assert not isinstance(space.preset.refiner, NoRefiner) and "generator.kind" in space.domains
+
+
+def test_a_deep_teacher_has_the_same_defaults_for_students_of_any_width():
+    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | LIMIT, "settings")
+    space = space_of(given, Inputs.unknown(3), 1, 101, Probe(3, 1, True, 1e6))
+    assert space.preset.generator == ROUGH.generator and "loss.weight" in space.domains
