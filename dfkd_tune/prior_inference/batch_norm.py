@@ -5,11 +5,11 @@ arXiv 1912.08795) generates inputs that reproduce them. Here they determine the 
 features that are not declared: the distribution in the family ``SinhArcsinh`` under which the same units have these
 moments,
 
-    min mean_j [((E p_j - mu_j) / sigma_j)^2 + (std p_j / sigma_j - 1)^2]
+    min mean_j [((E p_j - mu_j) / s_j)^2 + ((std p_j - sigma_j) / s_j)^2]
         + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
 
 where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and
-standard deviation, and ``C`` holds the off-diagonal correlations of the normal scores. A unit of a convolution is a channel; its
+standard deviation, ``s_j`` is what the normalization divides it by, and ``C`` holds the off-diagonal correlations of the normal scores. A unit of a convolution is a channel; its
 moments are over all positions. Where ranges, levels or quantiles of features are declared, all features keep what is declared of
 each, and the correlations alone are found. Not so of images with a declaration for each pixel: the moments of a channel over all
 positions do not tell apart the pixels that the declaration does.

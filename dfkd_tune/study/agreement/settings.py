@@ -90,7 +90,7 @@ def defaults_for(
 ) -> TeacherDefaults:
     """The defaults of a study, by its teacher, and by how narrow its students are beside a shallow one.
 
-    Where ranges or quantiles of all features are declared, the banks are near real inputs and rank narrow students, too.
+    Narrow students have defaults of their own where some feature leaves its tails open, which is where they were measured.
 
     Args:
         spec, inputs, limit, found: as in ``space_of``.

@@ -85,7 +85,6 @@ def test_students_with_far_fewer_neurons_than_the_teacher_have_defaults_of_their
 
 
 def test_narrow_students_of_declared_inputs_have_the_usual_defaults():
-    """The banks are near real inputs, and rank them."""
     given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | LIMIT, "settings")
     declared = parse_features({"features": [{"name": name, "range": [0, 1]} for name in "abc"]}, "f")
     space = space_of(given, declared, 1, 101, Probe(3, 1, True, 1e6, neurons=301))
