@@ -147,7 +147,8 @@ def test_a_black_box_is_refused_where_gradients_are_needed(kind):
         with pytest.raises(SpecError) as caught:
             prepare(spec)
         message = str(caught.value)
-        assert message.startswith("study.yaml: search.generator.kind: " + kind) and "black box" in message
+        place = "search.generator.kind" if chosen["search"] else "generator.kind"
+        assert message.startswith(f"study.yaml: {place}: {kind}") and "black box" in message
         assert "zeroth_order" in message and "evolution" in message and "\n" not in message
 
 

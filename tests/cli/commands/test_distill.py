@@ -63,7 +63,7 @@ def test_a_black_box_is_refused_recipes_that_need_gradients(dfkd, code, tmp_path
     for chosen, place in ((["--preset", "paper"], "--preset paper"), (["--recipe", "short.yaml"], "short.yaml")):
         ended = dfkd("distill", *given, *chosen, "--out", "made")
         assert ended.status == 1
-        assert ended.err.startswith(f"dfkd-tune: {place}.generator.kind: direct needs the teacher's input gradients")
+        assert ended.err.startswith(f"dfkd-tune: {place}: generator.kind: direct needs the teacher's input gradients")
 
 
 def test_raw_units(dfkd, tmp_path, store):
