@@ -21,7 +21,7 @@ import figures
 import numpy as np
 import torch
 from fidelity import DATASETS, real_rmse, spec_of, student_of
-from resumable import measure_each
+from resumable import dataset_and_seed, measure_each
 from rich.console import Console
 from rich.table import Table
 
@@ -132,7 +132,7 @@ def main() -> None:
     torch.set_num_threads(1)
     found = measure_each(
         product(args.datasets, args.seeds),
-        lambda cell: f"{cell[0]}|{cell[1]}",
+        dataset_and_seed,
         lambda cell: students(cell[0], args, cell[1]),
         args.json,
     )

@@ -18,7 +18,7 @@ import figures
 import numpy as np
 import torch
 from kinds import kept
-from resumable import measure_each
+from resumable import by_dataset, dataset_and_seed, measure_each
 from rich.console import Console
 from rich.table import Table as Sheet
 from tables import SHARED
@@ -82,8 +82,7 @@ def rows_of(found: Mapping[str, Mapping[str, float]]) -> dict[str, list[list[flo
     Args:
         found: dataset and seed -> variant -> RMSE.
     """
-    datasets = list({key.split("|")[0]: None for key in found})
-    cells = [[each for key, each in found.items() if key.split("|")[0] == name] for name in datasets]
+    cells = [*by_dataset(found).values()]
     base = np.array([np.mean([each[REFERENCE] for each in seeds]) for seeds in cells])
     rows = {}
     for name in next(iter(found.values())):
@@ -113,10 +112,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     found = measure_each(
-        product(args.datasets, args.seeds),
-        lambda cell: "{}|{}".format(*cell),
-        lambda cell: measured(*cell, args),
-        args.json,
+        product(args.datasets, args.seeds), dataset_and_seed, lambda cell: measured(*cell, args), args.json
     )
     sheet = Sheet(title=f"real RMSE over that of {REFERENCE}, {args.steps:,} steps, {len(args.seeds)} seeds")
     for column in ("", *args.datasets, "geometric mean"):

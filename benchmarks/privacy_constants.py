@@ -22,7 +22,7 @@ import figures
 import numpy as np
 import torch
 from privacy import geometric, one
-from resumable import measure_each
+from resumable import by_dataset, dataset_and_seed, measure_each
 from rich.console import Console
 from rich.table import Table as Sheet
 from tables import SHARED, declared_privately, load, shared_split
@@ -82,13 +82,8 @@ def left_out(ratios: np.ndarray) -> np.ndarray:
 
 def table_of(found: Mapping[str, dict[str, float]]) -> tuple[list[str], np.ndarray]:
     """Settings, and their mean ratios over the seeds ``(settings, datasets)``."""
-    by_dataset: dict[str, list[dict[str, float]]] = {}
-    for key, ratios in found.items():
-        by_dataset.setdefault(key.split("|")[0], []).append(ratios)
-    names = [*next(iter(found.values()))]
-    return names, np.array(
-        [[np.mean([each[name] for each in seeds]) for seeds in by_dataset.values()] for name in names]
-    )
+    names, cells = [*next(iter(found.values()))], by_dataset(found).values()
+    return names, np.array([[np.mean([each[name] for each in seeds]) for seeds in cells] for name in names])
 
 
 def rows_of(names: list[str], ratios: np.ndarray) -> dict[str, list[float]]:
@@ -118,7 +113,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     found = measure_each(
         product(args.datasets, args.seeds),
-        lambda cell: f"{cell[0]}|{cell[1]}",
+        dataset_and_seed,
         lambda cell: measured(cell[0], args, cell[1]),
         args.json,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,19 @@ Cell = TypeVar("Cell")
 
 LONGEST_LINE = 300
 """Characters of a result that are printed."""
+
+
+def dataset_and_seed(cell: tuple[str, int]) -> str:
+    """Name of a cell of one dataset and seed."""
+    return "{}|{}".format(*cell)
+
+
+def by_dataset(found: Mapping[str, Cell]) -> dict[str, list[Cell]]:
+    """The results of such cells: dataset -> those of its seeds, in the order in which they were measured."""
+    grouped: dict[str, list[Cell]] = {}
+    for name, result in found.items():
+        grouped.setdefault(name.split("|")[0], []).append(result)
+    return grouped
 
 
 def measure_each(

@@ -100,14 +100,12 @@ def mismatch_gradients(function: Callable[[Tensor], Any], x: Tensor) -> Tensor:
     """
     with torch.inference_mode(False), torch.enable_grad():
         rows = x.clone().requires_grad_()
-        found = stored(function, rows)
-        every = [each.mismatch() for each in found]
+        every = [each.mismatch() for each in moments_of(function, rows)]
         return torch.autograd.grad(torch.stack(every).sum(), rows)[0] if every else torch.zeros_like(rows).detach()
 
 
-def stored(function: Callable[[Tensor], Any], x: Tensor) -> list[BatchNormStats]:
-    """The moments of rows ``(N, D)`` at each batch normalization that depends on them; autograd must be on."""
-    rows = x if x.requires_grad else x.clone().requires_grad_()
-    with BatchNormRecorder() as recorder:
-        function(rows)
+def moments_of(function: Callable[[Tensor], Any], x: Tensor) -> list[BatchNormStats]:
+    """The moments of rows ``(N, D)`` at each batch normalization that depends on them, differentiable in the rows."""
+    with torch.enable_grad(), BatchNormRecorder() as recorder:
+        function(x if x.requires_grad else x.clone().requires_grad_())
     return [each for each in recorder.heard if each.mean.requires_grad]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from inspect import unwrap
 
 import torch
@@ -18,8 +19,12 @@ class Search(torch.optim.LBFGS):
     add_param_group = unwrap(torch.optim.LBFGS.add_param_group)
 
 
+class _NoNumber(Exception):
+    """The loss is NaN, at which PyTorch's line search raises an ``IndexError``."""
+
+
 def descend(leaves: Sequence[Tensor], loss: Callable[[], Tensor], evaluations: int) -> None:
-    """Minimize a loss over leaf tensors, in place.
+    """Minimize a loss over leaf tensors, in place. It stops at the first values at which the loss is NaN.
 
     Args:
         leaves: tensors of any shape that require gradients.
@@ -38,8 +43,11 @@ def descend(leaves: Sequence[Tensor], loss: Callable[[], Tensor], evaluations: i
 
     def evaluate() -> Tensor:
         found = loss()
+        if bool(found.isnan()):
+            raise _NoNumber
         for leaf, gradient in zip(leaves, torch.autograd.grad(found, leaves), strict=True):
             leaf.grad = gradient.contiguous()  # PyTorch flattens it with view
         return found.detach()
 
-    search.step(evaluate)
+    with suppress(_NoNumber):
+        search.step(evaluate)

@@ -9,15 +9,17 @@ moments,
         + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
 
 where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and
-standard deviation, ``s_j`` is what the normalization divides it by, and ``C`` holds the off-diagonal correlations of the normal scores. A unit of a convolution is a channel; its
-moments are over all positions. Where ranges, levels or quantiles of features are declared, all features keep what is declared of
-each, and the correlations alone are found. Not so of images with a declaration for each pixel: the moments of a channel over all
-positions do not tell apart the pixels that the declaration does.
+standard deviation, ``s_j`` is what the normalization divides it by, and ``C`` holds the off-diagonal correlations of
+the normal scores. A unit of a convolution is a channel; its moments are over all positions. Where ranges, levels or
+quantiles of features are declared, all features keep what is declared of each, and the correlations alone are found.
+Not so of images with a declaration for each pixel: the moments of a channel over all positions do not tell apart the
+pixels that the declaration does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
-from dfkd_tune.ops.batch_norm import BatchNormRecorder, BatchNormStats
+from dfkd_tune.ops.batch_norm import BatchNormStats, moments_of
 from dfkd_tune.ops.lbfgs import descend
 from dfkd_tune.prior_inference.rank_correlation import rank_rows
 from dfkd_tune.teachers.base import Teacher
@@ -66,11 +68,10 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(SOBOL_POINTS, dtype=torch.float64)
     scores = torch.special.ndtri(points).clamp(-SCORES, SCORES)
     try:  # two rows suffice to see whether the teacher normalizes at all
-        heard = _listen(teacher, inputs, scores[:2]) and _listen(teacher, inputs, scores.clone().requires_grad_())
+        if not _listen(teacher, inputs, scores[:2]) or not _listen(teacher, inputs, scores):
+            return None
     except Exception:
         return None  # the probe reports what is wrong
-    if not heard or not all(each.mean.requires_grad for each in heard):
-        return None
     if not bool(inputs.open_ended.all()):
         if any(axes.kind == "grid" and not is_stationary(inputs, axes) for axes in axes_of(inputs)):
             return None
@@ -83,10 +84,8 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:
-    """Evaluate standardized rows ``(N, D)`` and return the moments at each batch normalization."""
-    with BatchNormRecorder() as listener, torch.enable_grad():
-        teacher.guard.once(teacher.source, teacher.function, inputs.raw(z, teacher.dtype))
-    return listener.heard
+    """Evaluate standardized rows ``(N, D)`` and return the moments at each batch normalization that depends on them."""
+    return moments_of(partial(teacher.guard.once, teacher.source, teacher.function), inputs.raw(z, teacher.dtype))
 
 
 def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None:
@@ -134,9 +133,6 @@ def _matched(
         heard = _listen(teacher, inputs, rows())
         return torch.cat([each.terms() for each in heard]).square().mean()
 
-    with torch.no_grad():
-        if not bool(mismatch().isfinite()):
-            return False
     descend(leaves, lambda: mismatch() + RIDGE * penalty(), EVALUATIONS)
     with torch.no_grad():
         return bool(mismatch().sqrt() < MISMATCH)  # False for NaN

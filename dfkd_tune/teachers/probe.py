@@ -15,7 +15,7 @@ from torch import Tensor
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.encoding import spacing
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.ops.batch_norm import stored
+from dfkd_tune.ops.batch_norm import moments_of
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, SHAPE_REMEDY
 from dfkd_tune.utils.object_reference import raised
@@ -360,5 +360,4 @@ def _differentiable(teacher: Teacher, x: Tensor) -> bool:
 def _normalizes(teacher: Teacher, x: Tensor) -> bool:
     if not isinstance(teacher.function, torch.nn.Module):
         return False
-    with torch.enable_grad():
-        return bool(stored(partial(teacher.guard.once, teacher.source, teacher.function), x.to(teacher.dtype)))
+    return bool(moments_of(partial(teacher.guard.once, teacher.source, teacher.function), x.to(teacher.dtype)))

@@ -44,3 +44,10 @@ def test_more_evaluations_are_never_worse():
         descend(valley.leaves, valley, evaluations)
         reached.append(valley().item())
     assert reached == sorted(reached, reverse=True)
+
+
+@pytest.mark.parametrize("evaluated", [1, 2, 5])
+def test_it_stops_where_the_loss_is_no_number(evaluated):
+    valley = Valley()
+    descend(valley.leaves, lambda: valley() * (1.0 if valley.evaluations < evaluated else torch.nan), 200)
+    assert valley.evaluations == evaluated and all(leaf.isfinite().all() for leaf in valley.leaves)

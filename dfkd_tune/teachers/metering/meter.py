@@ -109,9 +109,8 @@ class Meter:
             asked = dict(zip(sorted(new, key=new.__getitem__), found, strict=True))
         found = [asked[key] if key in asked else kept.returned(key) for key in keys]
         answers = [answer.to(x.device) for answer in found if answer is not None]
-        alike = (
-            len({answer.ndim for answer in answers}) == 1
-        )  # an arranged teacher answers with (O,) what its own call does with ()
+        # an arranged teacher answers with (O,) what its own call does with ()
+        alike = len({answer.ndim for answer in answers}) == 1
         return torch.stack(answers if alike else [answer.reshape(-1) for answer in answers])
 
     def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:

@@ -11,12 +11,13 @@ from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.ops.batch_norm import BatchNormRecorder
 from dfkd_tune.testing.problems import make_problem, raw, recipe, run
+from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.strategy import Stacked
 
 INPUTS = Inputs([Feature(name="hot", mean=300.0, std=20.0), Feature(name="cold", mean=-4.0, std=0.5)])
-WITHOUT_DIRECT = {"decay": 0.0, "gamma": 0.0, "step_size": 0.005}
+BARE = {"decay": 0.0, "gamma": 0.0, "step_size": 0.005}
 
 
 def network() -> nn.Sequential:
@@ -37,7 +38,7 @@ def problem(quick: bool = False) -> Problem:
 
 def moved(kind: type, steps: int, **about) -> torch.Tensor:
     made = context(mismatch=torch.ones_like)
-    return kind.sample(Stacked([kind(steps=steps, **WITHOUT_DIRECT, **about)] * 2, LIKE), {}, made)
+    return kind.sample(Stacked([kind(steps=steps, **BARE, **about)] * 2, LIKE), {}, made)
 
 
 def test_without_weight_it_is_direct():
@@ -68,8 +69,6 @@ def missed(net: nn.Module, z: torch.Tensor) -> float:
 def test_rows_of_a_real_teacher_come_near_its_training_rows(quick):
     made = problem(quick)
     assert made.probe.normalizes and (made.teacher.fast is not None) == quick
-    from dfkd_tune.training.cohort import Cohort
-
     found = {}
     for name, about in {"direct": {"matching": 0.0}, "inversion": {"matching": 100.0}}.items():
         one = recipe(
