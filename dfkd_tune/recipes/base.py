@@ -165,6 +165,11 @@ class Assistant:
         """Share of the prior rows of a batch that are replaced by rows that it has labeled."""
         return 0.0
 
+    @property
+    def committee(self) -> int:
+        """Most students of other trials whose mean labels, the best first; 0 if none is asked."""
+        return 0
+
     def students(self, student: Student) -> list[Student]:
         """The students that train before ``student`` on its rows, and whose mean labels; none if nobody does."""
         return []

@@ -146,7 +146,7 @@ def conclude(problem: Problem, member: Member, seconds: float, refine: bool = Tr
         judged = {}
     whole = refine and failure is None
     if whole:
-        problem.remember(str(member.key), member.result())
+        problem.remember(str(member.key), [each.result() for each in everyone])
     module = problem.module(member.recipe.student, member.result()) if whole else None
     row = problem.inputs.raw(problem.sample.z[:1], problem.encoder.encoding.torch_dtype)
     return Outcome(

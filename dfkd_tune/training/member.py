@@ -52,7 +52,7 @@ class Member:
         fold: which split of the rows it trains on, where rows are few.
         companions: members of the same trial for the other folds, once it has left its population.
         assistants: members that train before it and label its lesson; none once they have.
-        lesson: rows labeled by its assistants; None without any.
+        lesson: rows labeled by its assistants or a committee; None without any.
         lesson_block: indices ``(BLOCK, rows)`` of the rows of its lesson in the current block.
         drawn: number of rows that it has remembered so far.
         answered: the latest of these rows, with the teacher's outputs and perhaps input gradients.

@@ -12,7 +12,7 @@ from itertools import chain, groupby
 from torch import Tensor
 
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.training.answered.assistant import assistants_of, dismiss
+from dfkd_tune.training.answered.assistant import assistants_of, committee_lesson, dismiss
 from dfkd_tune.training.banks import Bank, Fidelity, measure
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
@@ -43,6 +43,7 @@ class Population:
         for each in (member, *others):
             if not each.weights:
                 each.assistants = assistants_of(each, self.problem)
+                each.lesson = committee_lesson(self.problem, each)
                 for one in (each, *each.assistants):
                     one.begin(self.problem)
         self._unstack()

@@ -136,8 +136,12 @@ class Problem:
         """Indices of the pool rows that members of a fold train on; None for all of them."""
         return None
 
-    def remember(self, key: str, weights: Sequence[Tensor]) -> None:
-        """Keep the weights of a finished student, where other students are asked about."""
+    def remember(self, key: str, folds: Sequence[Sequence[Tensor]]) -> None:
+        """Keep the weights of a finished student for every fold, where it may be asked as one of a committee."""
+
+    def committee(self, fold: int) -> list[tuple[Student, Sequence[Tensor]]]:
+        """Students of the best trials, the best first, with their weights for a fold: who may label rows for what begins to train now."""
+        return []
 
     def drawn(self, shape: tuple[int, ...], fold: int, rng: torch.Generator) -> Tensor:
         """Random indices of pool rows that a member of a fold trains on."""

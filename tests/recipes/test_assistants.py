@@ -1,8 +1,8 @@
-"""A teacher's assistant is a larger student of the same kind."""
+"""A teacher's assistants are larger students of the same kind, or a committee of students that have trained anyway."""
 
 import pytest
 
-from dfkd_tune.recipes.assistants import ASSISTANTS, NoAssistant, Wider
+from dfkd_tune.recipes.assistants import ASSISTANTS, Committee, NoAssistant, Wider
 from dfkd_tune.students.base import WIDEST
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.mlp import MLP
@@ -20,6 +20,13 @@ def test_nobody_labels_unless_a_recipe_says_so():
     nobody = NoAssistant()
     assert nobody.students(STUDENTS["mlp"]()) == [] and nobody.labeled_rows == nobody.batch_share == 0
     assert all((ASSISTANTS[kind]().labeled_rows > 0) == bool(ASSISTANTS[kind]().batch_share) for kind in ASSISTANTS)
+
+
+def test_a_committee_trains_nobody():
+    made = Committee(members=3, rows=500, share=0.4)
+    assert made.students(STUDENTS["mlp"]()) == []
+    assert (made.committee, made.labeled_rows, made.batch_share) == (3, 500, 0.4)
+    assert NoAssistant().committee == Wider().committee == 0
 
 
 def test_an_assistant_is_not_wider_than_any_student_may_be():

@@ -3,6 +3,7 @@
 import optuna
 
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.recipes.assistants import ASSISTANTS
 from dfkd_tune.recipes.recipe import SECTIONS
 
 SIZE = (Columns(4), 2)
@@ -12,6 +13,7 @@ LOG = {"low": 1e-4, "high": 1e-2, "log": True}
 
 
 WIDE = {f"{section}.kind": [*kinds] for section, kinds in SECTIONS.items() if section != "student"} | {
+    "assistant.kind": [name for name, kind in ASSISTANTS.items() if not kind().committee],  # these need a total
     "bound.threshold": {"low": 0.02, "high": 2.0, "log": True},
     "input_bound.radius": {"low": 0.03, "high": 1.7},
     "alpha.value": {"low": 0.1, "high": 0.9},

@@ -145,6 +145,7 @@ def test_an_assistant_is_halved_where_that_is_enough_and_never_below_what_it_may
 def test_nothing_that_a_total_forbids_is_the_remedy_within_one(tmp_path, monkeypatch):
     monkeypatch.setenv(LOG, str(tmp_path / "asked.txt"))
     tree = costly_tree("crowded", tmp_path, 400, trials=64) | {"student": {"max_parameters": 5_001}}
+    tree |= {"assistant": {"kind": "none"}}
     need = prepare(parse_spec(tree, "crowded")).sizes.bytes
     monkeypatch.setattr(hardware, "memory_of", lambda device: need - 1)
     with pytest.raises(MachineError, match=r"study\.population: 1 would fit"):

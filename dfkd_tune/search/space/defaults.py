@@ -18,7 +18,7 @@ from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.assistants import NoAssistant, Wider
+from dfkd_tune.recipes.assistants import Committee, NoAssistant, Wider
 from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.optimizers import Adam, AdamW
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, PRESETS, RANDOM, ROUGH
@@ -37,12 +37,14 @@ class TeacherDefaults:
         baseline: the untuned method that studies are compared with.
         preset: recipe for leaves that are not searched.
         search: leaf -> choices or range.
+        assistant: assistant of students over rows of a table.
         window_assistant: assistant of students over windows; where there is one, its share is searched, too.
     """
 
     baseline: Recipe
     preset: Recipe
     search: Mapping[str, Any]
+    assistant: Assistant = field(default_factory=NoAssistant)
     window_assistant: Assistant = field(default_factory=NoAssistant)
 
     @property
@@ -75,8 +77,8 @@ class TeacherDefaults:
         """
         shape = encoder(inputs).columns.kind
         kind, preset = KINDS[STUDENTS[shape][0]], self.preset
-        if shape == "window":
-            preset = replace(preset, assistant=_affordable(self.window_assistant, len(inputs)))
+        assistant = {None: self.assistant, "window": self.window_assistant}.get(shape, NoAssistant())
+        preset = replace(preset, assistant=_affordable(assistant, len(inputs)))
         if shape == "window" and isinstance(preset.generator, Skewed):
             preset = replace(preset, generator=Gaussian())
         if shape == "window" and isinstance(preset.optimizer, Adam):
@@ -92,8 +94,8 @@ def _for_windows(optimizer: Adam) -> Adam:
 
 
 def _affordable(assistant: Assistant, features: int) -> Assistant:
-    """The assistant with fewer rows to label for windows of very many values, so that memory holds them."""
-    if not isinstance(assistant, Wider):
+    """The assistant with fewer rows to label for rows of very many values, so that memory holds them."""
+    if not isinstance(assistant, Wider | Committee):
         return assistant
     return replace(assistant, rows=min(assistant.rows, max(FEWEST_LABELED, LABELED_VALUES // features)))
 
@@ -154,10 +156,12 @@ SHARED_ROWS = {leaf: ANSWERS[leaf] for leaf in ("student.width", "optimizer.lr")
 how it is kept from learning them by heart.
 """
 
-FEW_ROWS = TeacherDefaults(RANDOM, FEW_QUERIES, SHARED_ROWS, window_assistant=Wider())
+FEW_ROWS = TeacherDefaults(RANDOM, FEW_QUERIES, SHARED_ROWS, Committee(), Wider())
 """Defaults of a study with a total number of queries, whatever its teacher.
 
-Assistants lower the error of students over windows, and raise that of students over tables (``benchmarks/few_rows.py``).
+Wider assistants lower the error of students over windows, and raise that of students over tables (``benchmarks/few_rows.py``). A
+committee lowers that of students over tables where rows are few (``benchmarks/queries.py``); over windows, many trials are of kinds
+that learn little.
 """
 
 

@@ -61,6 +61,7 @@ def make_space(
     *,
     differentiable: bool = True,
     normalizes: bool = True,
+    limited: bool = False,
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,
     fixed: Mapping[str, Any] | None = None,
@@ -75,6 +76,7 @@ def make_space(
         place: name of the study file and key, for messages.
         differentiable: whether the teacher has input gradients.
         normalizes: whether it has batch normalization, whose moments can be read.
+        limited: whether the study has a total number of queries.
         small: whether the default space includes small students.
         default: the default space.
         fixed: leaf -> value for every trial.
@@ -114,6 +116,8 @@ def make_space(
     _refuse_unused(space, fixed, chosen if explicit else (), file)
     space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})
     _refuse_teacher(space, file, differentiable, normalizes)
+    if not limited:
+        _refuse_committee(space, file)
     if max_parameters is not None:
         _refuse_giants(space)
     return space
@@ -195,6 +199,15 @@ def _refuse_teacher(space: Space, file: str, differentiable: bool, normalizes: b
             )
             remedy = "direct needs none; they are read of PyTorch modules and .pt2"
             raise SpecError(place, rule, remedy=remedy)
+
+
+def _refuse_committee(space: Space, file: str) -> None:
+    """Refuse assistants from other trials where trials do not share their rows."""
+    place = f"{file}: {'search.' if 'assistant.kind' in space.domains else ''}assistant.kind"
+    for name in space.kinds("assistant"):
+        if SECTIONS["assistant"][name]().committee:
+            rule = f"{name} labels rows only in a study with budget.total_queries"
+            raise SpecError(place, rule, remedy="give a total, or take wider or none")
 
 
 def gradient_free() -> list[str]:

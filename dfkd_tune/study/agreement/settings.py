@@ -73,6 +73,7 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
         f"{spec.place}: search",
         differentiable=kind != BLACK_BOX,
         normalizes=found is not None and found.normalizes,
+        limited=limited,
         small=small,
         default=defaults.searched(inputs),
         fixed=spec.fixed,

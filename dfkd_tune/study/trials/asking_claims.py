@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.torch import load_file
 from torch import Tensor
 
 from dfkd_tune.generators.rounds.base import Answer
+from dfkd_tune.recipes.assistants import MOST_MEMBERS
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.trials.claims import Claims, Intake
-from dfkd_tune.teachers.metering.answered_rows import SUFFIX
+from dfkd_tune.training.answered.finished_student import FinishedStudent
 from dfkd_tune.training.answered.problem import AnsweredProblem
 
 MEMBERS = 8
@@ -54,10 +55,14 @@ class AskingClaims:
         return replace(self.claims.take(total, active, baseline), baseline=False)
 
     def catch_up(self) -> None:
-        """As ``Claims.catch_up``: rounds may have been asked by others since, or none be due as the time is up."""
+        """As ``Claims.catch_up``: rounds may have been asked by others since, or none be due as the time is up.
+
+        The students of the best trials are the committee that may label rows for what trains from now on.
+        """
         answered = self.asking.answered(len(self.asking.total.division.rounds))
         if answered.shared != self.problem.answered_rows:
             self.problem.grow(answered)
+        self.problem.finished = self._finished(self._best(self.study.get_trials(deepcopy=False)), MOST_MEMBERS)
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         self.claims.report(values)
@@ -77,31 +82,30 @@ class AskingClaims:
         due = sum(ended >= max(1, total * i // (rounds + 1)) for i in range(1, rounds + 1))
         if due <= self.asked:
             return
-        best = sorted(
-            (
-                trial
-                for trial in trials
-                if trial.state == TrialState.COMPLETE and (self.size == 1 or trial.number < ended)
-            ),
-            key=lambda trial: (trial.values[0], trial.number),
-        )
+        best = self._best(trial for trial in trials if self.size == 1 or trial.number < ended)
         for number in range(self.asked + 1, due + 1):
-            self.asking.round(number, lambda: self._committee(best))
+            self.asking.round(number, lambda: [*map(self._answer, self._finished(best, MEMBERS))])
         self.problem.grow(self.asking.answered(due))
         self.asked = due
 
-    def _committee(self, best: Sequence[FrozenTrial]) -> list[Answer]:
-        """Students of the best trials whose weights are on this machine."""
-        assert self.problem.students is not None  # the folder of a study with a total
-        files = ((trial, self.problem.students / f"{run_name(trial.number)}{SUFFIX}") for trial in best)
-        return [self._answer(trial, load_file(file)) for trial, file in files if file.exists()][:MEMBERS]
+    @staticmethod
+    def _best(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+        """The complete trials, best first."""
+        complete = (trial for trial in trials if trial.state == TrialState.COMPLETE)
+        return sorted(complete, key=lambda trial: (trial.values[0], trial.number))
 
-    def _answer(self, trial: FrozenTrial, weights: Mapping[str, Tensor]) -> Answer:
-        student, problem = recipe_of(trial).student, self.problem
-        stacked = [weights[str(i)].unsqueeze(0).to(problem.device) for i in range(len(weights))]
+    def _finished(self, best: Sequence[FrozenTrial], most: int) -> list[FinishedStudent]:
+        """Students of the first trials whose weights are on this machine."""
+        files = ((trial, self.problem.student_file(run_name(trial.number))) for trial in best)
+        there = islice((one for one in files if one[1].exists()), most)
+        return [FinishedStudent.read(file, recipe_of(trial).student) for trial, file in there]
+
+    def _answer(self, finished: FinishedStudent) -> Answer:
+        problem = self.problem
+        stacked = [weight.unsqueeze(0).to(problem.device) for weight in finished.folds[0]]
 
         def answer(z: Tensor) -> Tensor:
             rows = problem.encoder.rows(z.to(problem.device, problem.dtype)[None])
-            return student.answer(stacked, rows, problem.columns)[0]
+            return finished.student.answer(stacked, rows, problem.columns)[0]
 
         return answer

@@ -1,10 +1,11 @@
-"""A teacher's assistant: wider students train on a student's own rows, and then label further rows for it (Mirzadeh et al. 2020).
+"""A teacher's assistant labels further rows for a student (Mirzadeh et al. 2020): wider students, or a committee of finished ones.
 
 The teacher is asked nothing more. Assistants train on no row that is held out of their student: they belong to its fold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -15,6 +16,7 @@ from dfkd_tune.recipes.assistants import NoAssistant
 from dfkd_tune.recipes.losses import MSE
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.refiners import NoRefiner
+from dfkd_tune.students.base import Student
 from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import TEACHER_BATCH, Problem
@@ -45,6 +47,13 @@ def assistants_of(member: Member, problem: Problem) -> list[Member]:
     ]
 
 
+def committee_lesson(problem: Problem, member: Member) -> Pool | None:
+    """New prior rows labeled by the committee of a member's recipe; None if it asks none, or nobody has finished."""
+    most = member.recipe.assistant.committee
+    asked = problem.committee(member.fold)[:most] if most else []
+    return _labeled(problem, member, asked) if asked else None
+
+
 def dismiss(problem: Problem, member: Member) -> None:
     """Let the trained assistants of a member label its further rows; a member whose assistant diverged fails."""
     failures = [each.failure for each in member.assistants if each.failure]
@@ -56,20 +65,26 @@ def dismiss(problem: Problem, member: Member) -> None:
 
 
 def lesson(problem: Problem, member: Member) -> Pool:
-    """New prior rows with the mean outputs of a member's assistants, and their mean input gradients if its loss matches those."""
+    """New prior rows labeled by a member's own assistants."""
+    return _labeled(problem, member, [(each.recipe.student, each.result()) for each in member.assistants])
+
+
+def _labeled(problem: Problem, member: Member, students: Sequence[tuple[Student, Sequence[Tensor]]]) -> Pool:
+    """New prior rows with the mean outputs of students, and their mean input gradients if the member's loss matches those."""
     recipe = member.recipe
     drawn = problem.inputs.draw(recipe.assistant.labeled_rows, stream(member.seed, "lesson"))
     z = drawn.to(problem.device, problem.dtype)
-    found = [_labels(problem, each, z, recipe.loss.gradients) for each in member.assistants]
+    found = [_labels(problem, *each, z, recipe.loss.gradients) for each in students]
     values = torch.stack([values for values, _ in found]).mean(0)
     gradients = [gradients for _, gradients in found if gradients is not None]
     return Pool(z, values, torch.stack(gradients).mean(0) if gradients else None)
 
 
-def _labels(problem: Problem, assistant: Member, z: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """Outputs ``(N, O)`` of an assistant at rows ``(N, D)``, and its input gradients ``(N, O, D)`` if they are wanted."""
-    student, weights = assistant.recipe.student, [w.unsqueeze(0) for w in assistant.result()]
-    values, gradients = [], []
+def _labels(
+    problem: Problem, student: Student, weights: Sequence[Tensor], z: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Outputs ``(N, O)`` of a student at rows ``(N, D)``, and its input gradients ``(N, O, D)`` if they are wanted."""
+    weights, values, gradients = [w.unsqueeze(0).to(z.device) for w in weights], [], []
     for part in z.split(TEACHER_BATCH):
         rows = problem.encoder.rows(part[None])
         if wanted:

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from dfkd_tune.errors import StorageError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.locations.files import write
+from dfkd_tune.students.base import Student
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.metering.answered_rows import SUFFIX
 from dfkd_tune.teachers.metering.parts import CERTIFICATE
 from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.training.answered.finished_student import FinishedStudent, keep
 from dfkd_tune.training.answered.folds import Fold, folds, folds_trained
 from dfkd_tune.training.banks import Bank, Pool
 from dfkd_tune.training.problem import Problem
@@ -91,6 +90,7 @@ class AnsweredProblem(Problem):
     ) -> None:
         self._answered, self.students = answered, students
         self._attack = attack
+        self.finished: Sequence[FinishedStudent] = ()  # until all trials have ended
         self._folds: list[Fold] = []
         self._outputs: dict[str, Tensor] = {}
         self.trained_folds = folds_trained(len(answered.prior[0]))
@@ -173,11 +173,19 @@ class AnsweredProblem(Problem):
             outputs[new.to(outputs.device)] = ask(z[new.to(z.device)])
         return outputs
 
-    def remember(self, key: str, weights: Sequence[Tensor]) -> None:
-        """Keep the weights of a trial's student, for a committee in any process."""
+    def remember(self, key: str, folds: Sequence[Sequence[Tensor]]) -> None:
+        """As ``Problem.remember``, for a committee in any process."""
         if self.students is not None:
-            tensors = {str(i): weight.cpu().contiguous() for i, weight in enumerate(weights)}
-            write(self.students / f"{key}{SUFFIX}", save(tensors), StorageError)
+            keep(self.student_file(key), folds)
+
+    def committee(self, fold: int) -> list[tuple[Student, Sequence[Tensor]]]:
+        """As ``Problem.committee``: ``finished``, where they trained for the fold."""
+        return [(each.student, weights) for each in self.finished if (weights := each.weights(fold)) is not None]
+
+    def student_file(self, key: str) -> Path:
+        """The file of the weights of a finished student."""
+        assert self.students is not None  # the folder of a study with a total
+        return self.students / f"{key}{SUFFIX}"
 
     def held(self, name: str, student: ExportedStudent) -> tuple[Tensor, Tensor]:
         """Kept outputs of the teacher and outputs of an exported student on a bank; in the form of ``Problem.held``."""

@@ -11,7 +11,7 @@ from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.assistants import NoAssistant, Wider
+from dfkd_tune.recipes.assistants import Committee, NoAssistant, Wider
 from dfkd_tune.recipes.checkpoints import Best
 from dfkd_tune.recipes.optimizers import Adam
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
@@ -111,12 +111,17 @@ def test_only_a_total_searches_which_weights_are_kept(name):
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_only_students_over_windows_within_a_total_have_an_assistant(name):
+def test_only_students_within_a_total_have_an_assistant_by_the_shape_of_their_inputs(name):
     windows = parse_features({"window": {"steps": 4, "channels": ["a", "b"]}}, "here")
     share = FEW_ROWS.searched(windows)["assistant.share"]
     assert share["low"] <= FEW_ROWS.recipe(windows).assistant.batch_share <= share["high"]
     long = parse_features({"window": {"steps": 2_000, "channels": ["a", "b"]}}, "here")
     assert FEW_ROWS.recipe(long).assistant.rows < FEW_ROWS.recipe(windows).assistant.rows == Wider().rows
-    for defaults, inputs in ((DEFAULTS[name], windows), (FEW_ROWS, THREE)):
+    grid = parse_features({"grid": {"height": 4, "width": 4, "channels": 1}}, "here")
+    for defaults, inputs in ((DEFAULTS[name], windows), (DEFAULTS[name], THREE), (FEW_ROWS, grid)):
         assert isinstance(defaults.recipe(inputs).assistant, NoAssistant)
-        assert "assistant.share" not in defaults.searched(inputs)
+    assert FEW_ROWS.recipe(THREE).assistant == Committee()
+    assert FEW_ROWS.recipe(Inputs.unknown(5_000)).assistant.rows < Committee().rows
+    assert not any(
+        "assistant.share" in each.searched(inputs) for each, inputs in ((DEFAULTS[name], windows), (FEW_ROWS, THREE))
+    )

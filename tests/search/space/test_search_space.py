@@ -46,6 +46,24 @@ class TestLimit:
         assert max(sizes) <= limit and (len(sizes) > 1 or limit == 60)
 
 
+class TestCommittee:
+    def test_it_needs_trials_that_share_their_rows(self):
+        fixed = {"assistant.kind": "committee"}
+        told = (
+            r"^s\.yaml: assistant\.kind: committee labels rows only in a study with budget\.total_queries; give a total"
+        )
+        with pytest.raises(SpecError, match=told):
+            make_space(Recipe(), {}, SIZE, None, "s.yaml: search", fixed=fixed)
+        made = make_space(Recipe(), {}, SIZE, None, "s.yaml: search", fixed=fixed, limited=True)
+        assert made.preset.assistant.committee == 8
+
+    def test_a_search_that_offers_it_is_refused_where_it_stands(self):
+        search = {"assistant.kind": ["none", "committee"]}
+        with pytest.raises(SpecError, match=r"^s\.yaml: search\.assistant\.kind: committee labels rows only"):
+            make_space(Recipe(), search, SIZE, None, "s.yaml: search")
+        assert make_space(Recipe(), search, SIZE, None, limited=True).kinds("assistant") == search["assistant.kind"]
+
+
 class TestWhatATeacherHas:
     SEARCH = ({"generator.kind": ["gaussian", "inversion"]}, {"generator.kind": ["inversion"]})
 

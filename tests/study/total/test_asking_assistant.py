@@ -4,6 +4,7 @@ import pytest
 from costly import asked, costly_tree, run
 
 from dfkd_tune.errors import Interrupted
+from dfkd_tune.recipes.assistants import Committee
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.recorded_recipes import recipe_of
@@ -30,6 +31,19 @@ def test_an_assistant_costs_no_row(store, log, tmp_path):
     trials = store.trials("costly-helped")
     assert {type(recipe_of(trial).assistant).__name__ for trial in trials} == {"Wider"}
     assert all(trial.user_attrs["answered_rows"] < 400 < HELPED["assistant"]["rows"] for trial in trials)
+
+
+def test_by_default_the_students_of_the_trials_label_for_the_re_runs(store, log, tmp_path):
+    spent, ended = [], []
+    for name, sections in (("costly-own", {"assistant": {"kind": "none"}}), ("costly-committee", {})):
+        before = asked(log)
+        assert run(store, costly_tree(name, tmp_path, 400, trials=2, seed=5) | sections).promoted is not None
+        spent.append(asked(log) - before)
+        ended.append([run.data.metrics for kind in ("trial", "rerun") for run in store.runs(name, kind)])
+    assert spent[0] == spent[1] <= 400
+    (first, second, rerun), (*same, other) = [[each["robust"] for each in metrics] for metrics in ended]
+    assert same == [first, second] and other != rerun
+    assert {recipe_of(trial).assistant for trial in store.trials("costly-committee")} == {Committee()}
 
 
 @pytest.mark.parametrize("looks", [2, 30])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file
 
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
@@ -14,6 +14,7 @@ from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.study.trials.asking_claims import MEMBERS, AskingClaims
 from dfkd_tune.study.trials.claims import Intake
 from dfkd_tune.testing.problems import rng
+from dfkd_tune.training.answered.finished_student import keep
 
 ROUNDS, TRIALS = 3, 20
 
@@ -47,7 +48,10 @@ class Problem:
 
     def __init__(self, students):
         self.students, self.grown, self.encoder = students, [], encoder(Inputs.unknown(2))
-        self.columns, self.grow = self.encoder.columns, self.grown.append
+        self.columns, self.grow, self.finished = self.encoder.columns, self.grown.append, ()
+
+    def student_file(self, key):
+        return self.students / f"{key}.safetensors"
 
 
 @pytest.fixture
@@ -60,8 +64,7 @@ def study(tmp_path):
         trial = optuna.trial.create_trial(value=12.0 - number, user_attrs={RECIPE: json.dumps(recipe.tree())})
         study.add_trial(trial)
         weights = recipe.student.init_params(encoder(Inputs.unknown(2)).columns, 1, rng(number), torch.float32)
-        tensors = {str(i): weight for i, weight in enumerate(weights)}
-        save_file(tensors, tmp_path / "students" / f"trial-{number:04d}.safetensors")
+        keep(tmp_path / "students" / f"trial-{number:04d}.safetensors", [weights])
     return study
 
 
@@ -89,6 +92,18 @@ def test_what_begins_after_all_trials_has_the_rows_that_others_asked(study, tmp_
     problem.answered_rows = ROUNDS
     claims.catch_up()
     assert problem.grown == [1, ROUNDS]
+
+
+def test_what_begins_after_all_trials_has_all_of_their_students_the_best_first(study, tmp_path):
+    _, problem, claims = take(study, tmp_path, 8)
+    assert problem.finished == ()
+    problem.student_file("trial-0010").unlink()  # it trained on another machine
+    claims.catch_up()
+    best = [trial.number for trial in sorted(study.trials, key=lambda trial: trial.value) if trial.number != 10]
+    kept = [load_file(problem.student_file(f"trial-{number:04d}"))["0.0"] for number in best]
+    assert len(kept) == 11 and all(
+        torch.equal(each.weights(0)[0], first) for each, first in zip(problem.finished, kept, strict=True)
+    )
 
 
 def test_the_committee_are_the_best_students(study, tmp_path):

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.assistants import Wider
+from dfkd_tune.recipes.assistants import Committee, Wider
 from dfkd_tune.recipes.presets import FEW_QUERIES, PAPER, RANDOM
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.testing.problems import Counting, finish, make_problem, network, recipe, run
-from dfkd_tune.training.answered.assistant import assistants_of, dismiss, lesson
+from dfkd_tune.testing.problems import Counting, finish, make_problem, network, recipe, rng, run
+from dfkd_tune.training.answered.assistant import assistants_of, committee_lesson, dismiss, lesson
+from dfkd_tune.training.answered.finished_student import FinishedStudent
 from dfkd_tune.training.answered.folds import FOLDS
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.training.distill import conclude, distill
@@ -194,6 +195,50 @@ def test_a_student_whose_assistant_diverges_has_failed():
     assert member.failure is not None and member.failure.startswith("its assistant diverged: the RMSE is ")
     outcome = conclude(problem, population.release("a"), 0.0)
     assert outcome.failure == member.failure and outcome.selection is None and outcome.curve == []
+
+
+def taught(problem, count: int, folds: int = FOLDS) -> list[FinishedStudent]:
+    """Finished students with random weights, others for every fold."""
+    student, made = recipe(FEW_QUERIES).student, []
+    for k in range(count):
+        every = [student.init_params(problem.columns, 1, rng(10 * k + fold), problem.dtype) for fold in range(folds)]
+        made.append(FinishedStudent(student, every))
+    return made
+
+
+ASKED = Committee(members=2, rows=150, share=0.5)
+
+
+def test_a_committee_labels_for_each_fold_by_its_students_of_that_fold():
+    problem, member = answered(), Member("a", helped(assistant=ASKED), 0)
+    problem.finished = taught(problem, 3)
+    run(problem, member)
+    for each in (member, *(Member((member.key, k), member.recipe, member.seed, fold=k) for k in range(1, FOLDS))):
+        found = committee_lesson(problem, each)
+        rows = problem.encoder.rows(found.z[None])
+        outputs = [
+            one.student.answer([w.unsqueeze(0) for w in one.folds[each.fold]], rows, problem.columns)[0]
+            for one in problem.finished[:2]  # the best of three
+        ]
+        torch.testing.assert_close(found.values, torch.stack(outputs).mean(0))
+    assert len(member.lesson) == 150 and problem.queries == 0
+
+
+def test_nobody_labels_before_there_is_a_committee():
+    (alone,) = run(answered(), Member("a", helped(assistant={"kind": "none"}), 0))
+    (early,) = run(answered(), Member("a", helped(assistant=ASKED), 0))
+    assert early.lesson is None and all(map(torch.equal, alone.weights, early.weights))
+    problem = answered()
+    problem.finished = taught(problem, 2)
+    (plain,) = run(problem, Member("a", helped(assistant={"kind": "none"}), 0))
+    (late,) = run(problem, Member("a", helped(assistant=ASKED), 0))
+    assert all(map(torch.equal, alone.weights, plain.weights)) and not torch.equal(late.weights[0], plain.weights[0])
+
+
+def test_a_fold_that_no_member_of_a_committee_trained_for_has_no_lesson():
+    problem, member = answered(), Member("a", helped(assistant=ASKED), 0, fold=1)
+    problem.finished = taught(problem, 2, folds=1)
+    assert committee_lesson(problem, member) is None
 
 
 def test_dismissed_assistants_are_let_go():

@@ -8,6 +8,7 @@ from dfkd_tune.recipes.presets import FEW_QUERIES
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.testing.problems import recipe
+from dfkd_tune.training.answered.finished_student import FinishedStudent
 from dfkd_tune.training.answered.folds import FOLDS
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.training.banks import measure, pooled
@@ -47,6 +48,15 @@ def test_members_of_all_folds_train_without_their_held_out_rows():
         assert each.kept is not None and len(each.curve) > 1
         assert not set(each.block.flatten().tolist()) - set(problem.training_rows(each.fold).tolist())
     assert not torch.equal(member.weights[0], member.companions[0].weights[0])
+
+
+def test_a_finished_student_is_kept_for_every_fold(tmp_path):
+    problem = make()
+    problem.students = tmp_path
+    distill(problem, recipe(FEW_QUERIES, steps=30, batch=20), 0)
+    kept = FinishedStudent.read(problem.student_file("solo"), recipe(FEW_QUERIES).student)
+    assert len(kept.folds) == FOLDS
+    assert not torch.equal(kept.weights(0)[0], kept.weights(1)[0])
 
 
 def test_growth_keeps_banks_and_units_and_adds_to_what_is_trained_on():
