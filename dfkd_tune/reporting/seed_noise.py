@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.search.attributes import BASELINE, StudyRecord
-from dfkd_tune.search.ranking import Score, rows_of, with_most_rows
+from dfkd_tune.search.ranking import Score, rows_of, trained_alike
 from dfkd_tune.training import metrics as metric
 
 LEVEL = 0.975
@@ -50,13 +50,13 @@ def pooled(groups: Iterable[Sequence[float]]) -> tuple[float | None, float]:
 
 
 def students(trial: FrozenTrial, reruns: Sequence[Score]) -> list[Score]:
-    """The students of a trial's recipe that differ by their seed alone: where rows are asked in between, those with the most rows."""
+    """The students of a trial's recipe that differ by their seed alone (see ``trained_alike``)."""
     own = Score(trial.values[0], trial.user_attrs.get(metric.RMSE, math.nan), rows_of(trial.user_attrs))
     return _alike(own, reruns)
 
 
 def _alike(own: Score, reruns: Sequence[Score]) -> list[Score]:
-    alike = with_most_rows({str(i): score for i, score in enumerate((own, *reruns))})
+    alike = trained_alike({str(i): score for i, score in enumerate((own, *reruns))})
     return [score for score in alike.values() if not score.diverged]
 
 

@@ -64,30 +64,33 @@ class Score:
     Args:
         objective, rmse: as in ``Candidate``; infinite if it diverged.
         rows: as in ``Candidate``.
+        committee: whether students of other trials labeled further rows for it.
     """
 
     objective: float
     rmse: float
     rows: int | None = None
+    committee: bool = False
 
     @classmethod
     def of(cls, recorded: Sequence[Any] | None) -> Score:
         """The result from its value in the study attribute ``reruns``."""
-        objective, rmse, *rows = recorded or (None, None)
+        objective, rmse, *more = recorded or (None, None)
         if objective is None or rmse is None:
-            return cls(math.inf, math.inf, *rows)
-        return cls(objective, rmse, *rows)
+            return cls(math.inf, math.inf, *more)
+        return cls(objective, rmse, *more)
 
     @property
     def diverged(self) -> bool:
         """Whether there is no student."""
         return not math.isfinite(self.objective)
 
-    def tree(self) -> list[float | None] | None:
+    def tree(self) -> list[float | bool | None] | None:
         """The value in the study attribute ``reruns``."""
         if self.rows is None:
             return None if self.diverged else [self.objective, self.rmse]
-        return [*((None, None) if self.diverged else (self.objective, self.rmse)), self.rows]
+        found = (None, None) if self.diverged else (self.objective, self.rmse)
+        return [*found, self.rows, True] if self.committee else [*found, self.rows]
 
 
 @dataclass(frozen=True)
@@ -211,13 +214,13 @@ def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
 def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> list[Promoted]:
     """The best student of each candidate, that of the best mean objective first; arguments are those of ``choose``.
 
-    Of a recipe, only students count that trained on the most answered rows, where their number grew during the study.
+    Of a recipe, only students count that ``trained_alike``.
     """
     found = []
     for leader in leading:
         own = {run_name(leader.trial): Score(leader.objective, leader.rmse, leader.rows)}
         students = own | {name: Score.of(score) for name, score in reruns.get(leader.key, {}).items()}
-        alike = with_most_rows(students)
+        alike = trained_alike(students)
         mean = sum(score.objective for score in alike.values()) / len(alike)
         whole = {name: score for name, score in alike.items() if not score.diverged} or own
         run, score = min(whole.items(), key=lambda item: item[1].objective)
@@ -225,10 +228,13 @@ def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
     return sorted(found, key=lambda promoted: promoted.mean)
 
 
-def with_most_rows(students: Mapping[str, Score]) -> dict[str, Score]:
-    """Those of a recipe's students, by run, that trained on the most answered rows; all where that number did not grow."""
-    most = max(score.rows or 0 for score in students.values())
-    return {name: score for name, score in students.items() if (score.rows or 0) == most}
+def trained_alike(students: Mapping[str, Score]) -> dict[str, Score]:
+    """Those of a recipe's students, by run, that differ by their seed alone.
+
+    They trained on the most answered rows, where that number grew during the study, and with a committee where some had one.
+    """
+    most = max((score.rows or 0, score.committee) for score in students.values())
+    return {name: score for name, score in students.items() if (score.rows or 0, score.committee) == most}
 
 
 def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> list[Promoted]:

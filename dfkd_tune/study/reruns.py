@@ -120,10 +120,12 @@ class Rerunner:
     def _run(self, missing: Sequence[tuple[Candidate, str, Recipe]]) -> None:
         members = [Member(name, recipe, derive(self.section.seed, name)) for _, name, recipe in missing]
         leaders = {name: leader for leader, name, _ in missing}
+        recipes = {name: recipe for _, name, recipe in missing}
         trials = {name: leader.trial for name, leader in leaders.items()}
         for name, ended in self.distilled(members, trials, RunKind.RERUN):
             found = (ended.values[0], ended.metrics[metric.RMSE]) if ended.values else (math.inf, math.inf)
-            score = Score(*found, self.problem.answered_rows).tree()
+            taught = bool(recipes[name].assistant.committee and self.problem.committee(0))
+            score = Score(*found, self.problem.answered_rows, taught).tree()
             with exclusive(self.storage, self.url):
                 known, key = dict(StudyRecord.of(self.study).reruns), leaders[name].key
                 known[key] = {**known.get(key, {}), name: score}

@@ -68,6 +68,18 @@ def test_students_with_fewer_rows_do_not_decide_beside_those_with_all():
     assert choose([early, late], {}).run == "trial-0003"
 
 
+def test_a_student_without_a_committee_does_not_decide_beside_those_that_had_one():
+    first, second = Candidate(3, 0.9, 9.0, 400), Candidate(7, 0.5, 5.0, 400)
+    reruns = {
+        "3": {"rerun-0003-1": [0.2, 2.0, 400, True], "rerun-0003-2": [0.4, 4.0, 400, True]},
+        "7": {"rerun-0007-1": [0.4, 4.0, 400, True], "rerun-0007-2": [0.3, 3.0, 264, True]},
+    }
+    found = choose([first, second], reruns)
+    assert (found.trial, found.run) == (3, "rerun-0003-1") and found.mean == pytest.approx(0.3)
+    alone = choose([first, second], {"3": {"rerun-0003-1": [0.2, 2.0, 400]}, "7": {"rerun-0007-1": [0.4, 4.0, 400]}})
+    assert alone.trial == 7 and alone.mean == pytest.approx(0.45)
+
+
 def test_a_recipe_whose_students_with_all_rows_diverge_keeps_its_first():
     leading = [Candidate(3, 0.1, 1.0, 240)]
     found = choose(leading, {"3": {"rerun-0003-1": Score(math.inf, math.inf, 264).tree()}})
@@ -75,7 +87,15 @@ def test_a_recipe_whose_students_with_all_rows_diverge_keeps_its_first():
 
 
 @pytest.mark.parametrize(
-    "score", [Score(0.5, 2.0), Score(0.5, 2.0, 264), Score(math.inf, math.inf), Score(math.inf, math.inf, 9)]
+    "score",
+    [
+        Score(0.5, 2.0),
+        Score(0.5, 2.0, 264),
+        Score(0.5, 2.0, 264, True),
+        Score(math.inf, math.inf),
+        Score(math.inf, math.inf, 9),
+        Score(math.inf, math.inf, 9, True),
+    ],
 )
 def test_a_score_is_read_as_it_was_recorded(score):
     assert Score.of(score.tree()) == score
