@@ -24,9 +24,9 @@ from dfkd_tune.search.space.space import Space
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.search.trial_queue import TrialQueue
-from dfkd_tune.study import session
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
+from dfkd_tune.study.trials import progress_view
 from dfkd_tune.tracking.outbox import OutboxSegment
 from dfkd_tune.tracking.runs import Runs
 
@@ -41,7 +41,7 @@ PARTS = {
         (PatientStorage, "_write_params"),
         (optuna.Trial, "report"),
         (optuna.Trial, "should_prune"),
-        (session, "study_progress"),
+        (progress_view, "study_progress"),
         (StudyRecord, "of"),
     ],
     "records on disk": [(OutboxSegment, "append"), (OutboxSegment, "settle")],

@@ -265,3 +265,8 @@ class TestStages:
         for outcome in self.distilled((4.0, 2.0, 1.0)):
             assert (outcome.recipe.student.width, outcome.recipe.steps) == (3, 40 // 3)
             assert outcome.failure is None and outcome.weights[0].shape[1] == 3
+
+
+def test_every_call_that_is_timed_is_there():
+    parts = runpy_globals("overhead")["PARTS"]
+    assert all(callable(getattr(owner, name)) for calls in parts.values() for owner, name in calls)
