@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -56,7 +57,7 @@ class Committee(Assistant):
     committee: its students have learned the same rows, and none of them a row that is held out of the student that it labels for.
 
     Args:
-        members: most students.
+        members: most students; a re-run records how many there were.
         rows: number of new prior rows that their mean labels.
         share: share of the prior rows of a batch that are replaced by these, at least one row.
     """
@@ -76,6 +77,13 @@ class Committee(Assistant):
     @property
     def committee(self) -> int:
         return self.members
+
+    @property
+    def of_trials(self) -> Assistant:
+        return NoAssistant()
+
+    def of_reruns(self, finished: int) -> Assistant:
+        return replace(self, members=min(self.members, finished)) if finished else NoAssistant()
 
 
 ASSISTANTS: Registry[type[Assistant]] = Registry(

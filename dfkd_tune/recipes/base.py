@@ -170,6 +170,15 @@ class Assistant:
         """Most students of other trials whose mean labels, the best first; 0 if none is asked."""
         return 0
 
+    @property
+    def of_trials(self) -> Assistant:
+        """Who labels for a trial, where this is the assistant of its study."""
+        return self
+
+    def of_reruns(self, finished: int) -> Assistant:
+        """Who labels for a re-run, where the students of ``finished`` trials are there."""
+        return self
+
     def students(self, student: Student) -> list[Student]:
         """The students that train before ``student`` on its rows, and whose mean labels; none if nobody does."""
         return []

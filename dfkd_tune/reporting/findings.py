@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd_tune.reporting.seed_noise import Rival, completed, rivals, seed_noise
 from dfkd_tune.search.attributes import StudyRecord
-from dfkd_tune.search.ranking import Smallest, rows_of, run_name
+from dfkd_tune.search.ranking import Score, Smallest, rows_of, run_name
 from dfkd_tune.teachers.metering.parts import in_order
 from dfkd_tune.training import metrics as metric
 
@@ -204,6 +204,7 @@ class Rows:
         now: all that the study has by now.
         fewest, most: fewest and most of a trial.
         untuned, promoted: those of the untuned baseline and of the promoted student; None before they are known.
+        committee: whether students of the best trials labeled further rows for re-runs.
     """
 
     now: int
@@ -211,6 +212,7 @@ class Rows:
     most: int
     untuned: int | None
     promoted: int | None
+    committee: bool
 
 
 @dataclass(frozen=True)
@@ -321,7 +323,8 @@ class Findings:
         if known.total_queries is None or not had:
             return None
         promoted = self.promoted["rows"] if self.promoted is not None else None
-        return Rows(known.answered, min(had), max(had), rows_of(known.untuned), promoted)
+        committee = any(Score.of(score).committee for each in known.reruns.values() for score in each.values())
+        return Rows(known.answered, min(had), max(had), rows_of(known.untuned), promoted, committee)
 
     @property
     def error(self) -> float | None:

@@ -184,7 +184,8 @@ def trained_rows(found: Findings) -> str:
     fewer = [name for name, count in known.items() if count is not None and count < rows.now]
     if fewer and found.promoted is not None:
         return f"{told}. {' and '.join(fewer).capitalize()} had fewer than there are now: without re-runs, that is not made up for."
-    return f"{told}. The untuned baseline and the re-runs, which decide what is promoted, train on all of them."
+    told += ". The untuned baseline and the re-runs, which decide what is promoted, train on all of them."
+    return told + " The re-runs also train on rows that the students of the best trials labeled." * rows.committee
 
 
 def beside(promoted: int | None, untuned: int | None) -> str:
@@ -299,9 +300,12 @@ def again(tags: Mapping[str, str], run: Any) -> str | None:
 
     Args:
         tags: tags of the study's parent run.
-        run: the student's MLflow run; None is returned if the student was pruned from another one, which no recipe repeats.
+        run: the student's MLflow run.
+
+    Returns:
+        None if the student was pruned from another one, which no recipe repeats, or if its study counts the teacher's rows.
     """
-    if run.data.tags.get(tag.KIND) == tag.RunKind.SMALLER:
+    if run.data.tags.get(tag.KIND) == tag.RunKind.SMALLER or tag.TOTAL_QUERIES in tags:
         return None
     options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
     given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]

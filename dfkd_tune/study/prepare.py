@@ -23,7 +23,7 @@ from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.study.agreement.differences import located
-from dfkd_tune.study.agreement.settings import least_outputs, require_runtime, require_within, space_of
+from dfkd_tune.study.agreement.settings import least_outputs, require_settings, space_of
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.different import count_different
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
@@ -323,8 +323,7 @@ def before_asking(
     Raises:
         DfkdError: for the first error, in one line.
     """
-    require_within(spec)
-    require_runtime(spec)
+    require_settings(spec)
     hardware.device(device)
     limit, limited = spec.student.parameters(teacher.parameters), spec.budget.total_queries is not None
     # Its meter keeps all answers of a study with a total, and asks some of these rows again.

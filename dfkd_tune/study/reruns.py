@@ -124,7 +124,7 @@ class Rerunner:
         trials = {name: leader.trial for name, leader in leaders.items()}
         for name, ended in self.distilled(members, trials, RunKind.RERUN):
             found = (ended.values[0], ended.metrics[metric.RMSE]) if ended.values else (math.inf, math.inf)
-            taught = bool(recipes[name].assistant.committee and self.problem.committee(0))
+            taught = recipes[name].assistant.committee > 0
             score = Score(*found, self.problem.answered_rows, taught).tree()
             with exclusive(self.storage, self.url):
                 known, key = dict(StudyRecord.of(self.study).reruns), leaders[name].key

@@ -258,7 +258,7 @@ class StudyRunner:
             leading = top_candidates(self.study, section.leaders)
             untuned = [leader for leader in leading if leader.trial is None]
             for part in (top_trials(self.study, section.leaders), untuned) if seeded else (leading,):
-                recipes = {leader: self._recipe(leader) for leader in part}
+                recipes = {leader: self._rerun_recipe(leader) for leader in part}
                 self._rerunner().run_parts(recipes, section.reruns, self._room(), parts, wait)
             self.view.changed = True
             self._show()
@@ -276,6 +276,13 @@ class StudyRunner:
 
     def _recipe(self, leader: Candidate) -> Recipe:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
+
+    def _rerun_recipe(self, leader: Candidate) -> Recipe:
+        """A recipe as it is run again. The baseline stays untuned, and few different inputs need no labels: all are answered."""
+        recipe = self._recipe(leader)
+        if leader.trial is None or self.problem.population is not None:
+            return recipe
+        return self.prepared.space.of_reruns(recipe, len(self.problem.committee(0)))
 
     def _check_cancelled(self, member: Member | None = None) -> None:
         """Raise ``Interrupted`` if the user wants to stop."""

@@ -166,8 +166,21 @@ def _rows(prepared: Prepared) -> str:
     """The rows that trials train on and are measured on."""
     sizes, budget = prepared.sizes, prepared.spec.budget
     if budget.total_queries is not None:
-        return "all trials train on all rows that are answered by then, and are measured on those held out of them"
+        told = "all trials train on all rows that are answered by then, and are measured on those held out of them"
+        return told + _labeled(prepared)
     return f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}{_wait(prepared)}"
+
+
+def _labeled(prepared: Prepared) -> str:
+    """Who labels further rows for the re-runs; empty if nobody does."""
+    from dfkd_tune.recipes.assistants import MOST_MEMBERS
+    from dfkd_tune.study.total.different import count_different
+
+    preset, total = prepared.space.preset, prepared.spec.budget.total_queries
+    members = prepared.space.of_reruns(preset, MOST_MEMBERS).assistant.committee
+    if not members or count_different(prepared.inputs, total or 0) is not None:
+        return ""
+    return f"; re-runs train on further rows too, which the students of up to {members} best trials label"
 
 
 def _divided(prepared: Prepared) -> str:

@@ -127,6 +127,7 @@ def _problem(
     from dfkd_tune.recipes.recipe import from_tree
     from dfkd_tune.search.space.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec
+    from dfkd_tune.study.agreement.settings import require_no_committee
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.utils import yaml_io
     from dfkd_tune.utils.seeding import derive
@@ -139,6 +140,7 @@ def _problem(
     recipe = None if preset is None else PRESETS[preset]
     if recipe_file:
         recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file)
+        require_no_committee(recipe.assistant, f"{recipe_file}: assistant.kind")
     prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
     found = prepared.probe
     recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from

@@ -202,6 +202,7 @@ def untuned(kind: str, space: Space, limited: bool = False) -> Recipe:
     preset = space.preset
     recipe = replace(defaults_of(kind, limited).baseline, steps=preset.steps, batch=preset.batch)
     recipe = fix(recipe, space.fixed, "baseline")
+    recipe = replace(recipe, assistant=recipe.assistant.of_trials)
     if space.max_parameters is None:
         return recipe
     if not recipe.student.widest(*space.size, space.max_parameters):  # rows of a long window do not fit a perceptron

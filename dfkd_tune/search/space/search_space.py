@@ -61,7 +61,6 @@ def make_space(
     *,
     differentiable: bool = True,
     normalizes: bool = True,
-    limited: bool = False,
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,
     fixed: Mapping[str, Any] | None = None,
@@ -76,7 +75,6 @@ def make_space(
         place: name of the study file and key, for messages.
         differentiable: whether the teacher has input gradients.
         normalizes: whether it has batch normalization, whose moments can be read.
-        limited: whether the study has a total number of queries.
         small: whether the default space includes small students.
         default: the default space.
         fixed: leaf -> value for every trial.
@@ -116,8 +114,7 @@ def make_space(
     _refuse_unused(space, fixed, chosen if explicit else (), file)
     space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})
     _refuse_teacher(space, file, differentiable, normalizes)
-    if not limited:
-        _refuse_committee(space, file)
+    _refuse_committee(space, chosen if explicit else (), place)
     if max_parameters is not None:
         _refuse_giants(space)
     return space
@@ -201,13 +198,12 @@ def _refuse_teacher(space: Space, file: str, differentiable: bool, normalizes: b
             raise SpecError(place, rule, remedy=remedy)
 
 
-def _refuse_committee(space: Space, file: str) -> None:
-    """Refuse assistants from other trials where trials do not share their rows."""
-    place = f"{file}: {'search.' if 'assistant.kind' in space.domains else ''}assistant.kind"
-    for name in space.kinds("assistant"):
-        if SECTIONS["assistant"][name]().committee:
-            rule = f"{name} labels rows only in a study with budget.total_queries"
-            raise SpecError(place, rule, remedy="give a total, or take wider or none")
+def _refuse_committee(space: Space, searched: Iterable[str], place: str) -> None:
+    """Refuse to search who labels for the re-runs, as no trial's objective depends on it."""
+    why = "a committee labels for the re-runs, so that no trial's objective depends on it"
+    for leaf in (leaf for leaf in searched if leaf.partition(".")[0] == "assistant"):
+        if any(SECTIONS["assistant"][kind]().committee for kind in space.kinds("assistant")):
+            raise SpecError(f"{place}.{leaf}", why, remedy=f"fix {leaf}, or search wider and none")
 
 
 def gradient_free() -> list[str]:

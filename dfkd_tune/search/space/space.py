@@ -65,7 +65,14 @@ class Space:
         chosen: dict[str, Any] = {}
         for section, registry in SECTIONS.items():
             chosen[section] = self._section(trial, section, registry, chosen)
-        return replace(self.preset, **chosen)
+        return replace(self.preset, **chosen | {"assistant": chosen["assistant"].of_trials})
+
+    def of_reruns(self, recipe: Recipe, finished: int) -> Recipe:
+        """The recipe of a trial as it is run again: a committee of ``finished`` students, where the study has one, labels for it."""
+        own = self.preset.assistant
+        if "assistant.kind" in self.domains or not own.committee:
+            return recipe
+        return replace(recipe, assistant=own.of_reruns(finished))
 
     def initial_points(self) -> list[dict[str, Any]]:
         """Parameters of the first trials: each kind of generator once, with values that are known to work.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.assistants import ASSISTANTS
+from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.search.optuna_kinds import try_sampler
 from dfkd_tune.search.space.defaults import FAR_FEWER, NARROW_STUDENTS, TeacherDefaults, defaults_of
 from dfkd_tune.search.space.fixing import fix
@@ -15,9 +17,21 @@ from dfkd_tune.search.study_file import StudySpec
 from dfkd_tune.students.module import Module
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.utils.strategy import name_of
 
 BLACK_BOX = "black box"
 """Kind of a teacher without input gradients, and of every teacher whose rows are counted."""
+
+
+def require_settings(spec: StudySpec) -> None:
+    """Refuse settings of a study file that cannot be kept, whatever its teacher and inputs are.
+
+    Raises:
+        SpecError: for the first of them.
+    """
+    require_within(spec)
+    require_committee(spec)
+    require_runtime(spec)
 
 
 def require_within(spec: StudySpec) -> None:
@@ -30,6 +44,25 @@ def require_within(spec: StudySpec) -> None:
     if spec.budget.total_queries is not None:
         rule = "cannot be kept with budget.total_queries: a pruned student has seen rows that other folds measure it on"
         raise SpecError(place, rule, remedy="leave one of them out")
+
+
+def require_committee(spec: StudySpec) -> None:
+    """Refuse a committee where trials do not share their rows."""
+    kind = spec.fixed.get("assistant.kind")
+    if kind is not None and spec.budget.total_queries is None:
+        require_no_committee(ASSISTANTS[kind](), f"{spec.place}: assistant.kind")
+
+
+def require_no_committee(assistant: Assistant, place: str) -> None:
+    """Refuse an assistant that only a study with a total number of queries has.
+
+    Args:
+        assistant: the assistant of a recipe.
+        place: where it is from, for the message.
+    """
+    if assistant.committee:
+        rule = f"{name_of(ASSISTANTS, assistant)} labels rows only in a study with budget.total_queries"
+        raise SpecError(place, rule, remedy="give a total, or take wider or none")
 
 
 def require_runtime(spec: StudySpec) -> None:
@@ -73,7 +106,6 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
         f"{spec.place}: search",
         differentiable=kind != BLACK_BOX,
         normalizes=found is not None and found.normalizes,
-        limited=limited,
         small=small,
         default=defaults.searched(inputs),
         fixed=spec.fixed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -19,6 +20,8 @@ from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.trials.claims import Claims, Intake
 from dfkd_tune.training.answered.finished_student import FinishedStudent
 from dfkd_tune.training.answered.problem import AnsweredProblem
+
+LOG = logging.getLogger(__name__)
 
 MEMBERS = 8
 """Most students in a committee, the best first."""
@@ -43,6 +46,7 @@ class AskingClaims:
     study: optuna.Study
     size: int = 1
     asked: int = field(default=0, init=False)
+    told: bool = field(default=False, init=False)
     pause: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,7 +66,13 @@ class AskingClaims:
         answered = self.asking.answered(len(self.asking.total.division.rounds))
         if answered.shared != self.problem.answered_rows:
             self.problem.grow(answered)
-        self.problem.finished = self._finished(self._best(self.study.get_trials(deepcopy=False)), MOST_MEMBERS)
+        best = self._best(self.study.get_trials(deepcopy=False))
+        self.problem.finished = self._finished(best, MOST_MEMBERS)
+        missing = min(MOST_MEMBERS, len(best)) - len(self.problem.finished)
+        if missing and not self.told:
+            rule = "study %s: the students of %d of its trials are not in %s: they label nothing for the re-runs"
+            LOG.warning(rule, self.study.study_name, missing, self.problem.students)
+            self.told = True
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         self.claims.report(values)
@@ -96,9 +106,10 @@ class AskingClaims:
 
     def _finished(self, best: Sequence[FrozenTrial], most: int) -> list[FinishedStudent]:
         """Students of the first trials whose weights are on this machine."""
-        files = ((trial, self.problem.student_file(run_name(trial.number))) for trial in best)
-        there = islice((one for one in files if one[1].exists()), most)
-        return [FinishedStudent.read(file, recipe_of(trial).student) for trial, file in there]
+        problem, shape = self.problem, (self.problem.columns, self.problem.outputs)
+        files = ((trial, problem.student_file(run_name(trial.number))) for trial in best)
+        read = (FinishedStudent.read(file, recipe_of(trial).student, *shape) for trial, file in files)
+        return list(islice((each for each in read if each is not None), most))
 
     def _answer(self, finished: FinishedStudent) -> Answer:
         problem = self.problem

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dfkd_tune.errors import StorageError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.locations.files import write
 from dfkd_tune.students.base import Student
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,25 @@ class FinishedStudent:
     folds: Sequence[Sequence[Tensor]] = field(repr=False)
 
     @classmethod
-    def read(cls, file: Path, student: Student) -> FinishedStudent:
-        """The student of an architecture whose weights a file holds."""
-        tensors, folds = load_file(file), []
-        while f"{len(folds)}.0" in tensors:
-            layers = sum(name.startswith(f"{len(folds)}.") for name in tensors)
-            folds.append([tensors[f"{len(folds)}.{i}"] for i in range(layers)])
+    def read(cls, file: Path, student: Student, columns: Columns, outputs: int) -> FinishedStudent | None:
+        """The student whose weights a file holds; None if there is no such file, or it is damaged, which is logged.
+
+        Args:
+            file: a file that ``keep`` wrote.
+            student, columns, outputs: architecture, how the student's inputs are arranged, and number of outputs.
+        """
+        shapes = student.shapes(columns, outputs)
+        try:
+            tensors, folds = load_file(file), []
+            for fold in range(len(tensors) // len(shapes) or 1):
+                folds.append([tensors.pop(f"{fold}.{i}") for i in range(len(shapes))])
+            if tensors or any(tuple(w.shape) != tuple(s) for each in folds for w, s in zip(each, shapes, strict=True)):
+                raise KeyError
+        except FileNotFoundError:
+            return None
+        except (OSError, KeyError, SafetensorError):
+            LOG.warning("%s does not hold the student of its trial: it is left out of committees", file)
+            return None
         return cls(student, folds)
 
     def weights(self, fold: int) -> Sequence[Tensor] | None:

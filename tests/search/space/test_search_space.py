@@ -1,10 +1,13 @@
 """Search spaces: what is asked of a trial, how large a student may be, and how every mistake is told."""
 
+from dataclasses import replace
+
 import pytest
 from spaces import SIZE, suggested
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.recipes.assistants import Committee, NoAssistant
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import StudentSection
@@ -47,21 +50,37 @@ class TestLimit:
 
 
 class TestCommittee:
-    def test_it_needs_trials_that_share_their_rows(self):
-        fixed = {"assistant.kind": "committee"}
-        told = (
-            r"^s\.yaml: assistant\.kind: committee labels rows only in a study with budget\.total_queries; give a total"
-        )
-        with pytest.raises(SpecError, match=told):
-            make_space(Recipe(), {}, SIZE, None, "s.yaml: search", fixed=fixed)
-        made = make_space(Recipe(), {}, SIZE, None, "s.yaml: search", fixed=fixed, limited=True)
-        assert made.preset.assistant.committee == 8
+    """It labels for the re-runs, so that a search would compare trials that do not differ by it."""
 
-    def test_a_search_that_offers_it_is_refused_where_it_stands(self):
-        search = {"assistant.kind": ["none", "committee"]}
-        with pytest.raises(SpecError, match=r"^s\.yaml: search\.assistant\.kind: committee labels rows only"):
-            make_space(Recipe(), search, SIZE, None, "s.yaml: search")
-        assert make_space(Recipe(), search, SIZE, None, limited=True).kinds("assistant") == search["assistant.kind"]
+    TOLD = r"^s\.yaml: search\.assistant\.{}: a committee labels for the re-runs, so that no trial's objective depends on it; "
+
+    @pytest.mark.parametrize(
+        "search",
+        [
+            {"assistant.kind": ["none", "committee"]},
+            {"assistant.share": {"low": 0.1, "high": 0.9}},
+            {"assistant.members": [2, 8]},
+        ],
+        ids=str,
+    )
+    def test_it_is_not_searched(self, search):
+        (leaf,) = search
+        with pytest.raises(SpecError, match=self.TOLD.format(leaf.partition(".")[2])):
+            make_space(replace(Recipe(), assistant=Committee()), search, SIZE, None, "s.yaml: search")
+
+    def test_trials_have_none_and_re_runs_as_many_as_have_finished(self):
+        space = make_space(Recipe(), {}, SIZE, None, fixed={"assistant.kind": "committee", "assistant.share": 0.5})
+        ((recipe, _),) = suggested(space, 1)
+        assert recipe.assistant == NoAssistant()
+        assert space.of_reruns(recipe, 3) == replace(recipe, assistant=Committee(members=3, share=0.5))
+        assert space.of_reruns(recipe, 30).assistant.members == 8
+        assert space.of_reruns(recipe, 0) == recipe
+
+    def test_trials_whose_assistants_are_searched_are_run_again_with_their_own(self):
+        preset = replace(Recipe(), assistant=Committee())
+        space = make_space(preset, {"assistant.kind": ["none", "wider"]}, SIZE, None)
+        for recipe, _ in suggested(space, 5):
+            assert space.of_reruns(recipe, 3) == recipe
 
 
 class TestWhatATeacherHas:

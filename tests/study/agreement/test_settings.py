@@ -12,7 +12,7 @@ from dfkd_tune.recipes.presets import ROUGH
 from dfkd_tune.recipes.refiners import NoRefiner
 from dfkd_tune.search.space.defaults import NARROW_STUDENTS
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.agreement.settings import least_outputs, space_of
+from dfkd_tune.study.agreement.settings import least_outputs, require_settings, space_of
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import Probe
 
@@ -53,6 +53,22 @@ def test_a_setting_is_refused_with_its_place(tmp_path, changes, place):
 def test_the_outputs_that_a_teacher_tells_are_known_before_it_is_asked(tmp_path):
     assert least_outputs(load_teacher(save_pt2(made(Lstm), tmp_path / "net.pt2"))) >= 1
     assert least_outputs(load_teacher("costly:answer")) == 1
+
+
+@pytest.mark.parametrize(
+    ("total", "assistant", "refused"),
+    [(None, "committee", True), (None, "wider", False), (500, "committee", False)],
+)
+def test_a_committee_is_refused_before_anything_is_asked_where_trials_have_rows_of_their_own(
+    tmp_path, total, assistant, refused
+):
+    given = parse_spec(costly_tree("settings", tmp_path, total) | {"assistant": {"kind": assistant}}, "settings")
+    if not refused:
+        return require_settings(given)
+    with fails(
+        "settings: assistant.kind", "committee labels rows only in a study with budget.total_queries", kind=SpecError
+    ):
+        require_settings(given)
 
 
 LIMIT = {"student": {"max_parameters": 101}}

@@ -4,7 +4,8 @@ import pytest
 from costly import asked, costly_tree, run
 
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.recipes.assistants import Committee
+from dfkd_tune.reporting.findings import find
+from dfkd_tune.reporting.summary_text import trained_rows
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.recorded_recipes import recipe_of
@@ -33,17 +34,46 @@ def test_an_assistant_costs_no_row(store, log, tmp_path):
     assert all(trial.user_attrs["answered_rows"] < 400 < HELPED["assistant"]["rows"] for trial in trials)
 
 
+def labels_of(store, name: str) -> dict[str, list[tuple[str, str | None]]]:
+    """Kind of run -> assistant and members of each, as MLflow has them."""
+    told = ("assistant.kind", "assistant.members")
+    kinds = ("trial", "rerun", "baseline")
+    return {
+        kind: [tuple(run.data.params.get(each) for each in told) for run in store.runs(name, kind)] for kind in kinds
+    }
+
+
 def test_by_default_the_students_of_the_trials_label_for_the_re_runs(store, log, tmp_path):
     spent, ended = [], []
     for name, sections in (("costly-own", {"assistant": {"kind": "none"}}), ("costly-committee", {})):
         before = asked(log)
-        assert run(store, costly_tree(name, tmp_path, 400, trials=2, seed=5) | sections).promoted is not None
+        assert run(store, costly_tree(name, tmp_path, 400, trials=2, seed=5) | sections).promoted.run.startswith(
+            "rerun"
+        )
         spent.append(asked(log) - before)
-        ended.append([run.data.metrics for kind in ("trial", "rerun") for run in store.runs(name, kind)])
+        ended.append([run.data.metrics["robust"] for kind in ("trial", "rerun") for run in store.runs(name, kind)])
     assert spent[0] == spent[1] <= 400
-    (first, second, rerun), (*same, other) = [[each["robust"] for each in metrics] for metrics in ended]
+    (first, second, rerun), (*same, other) = ended
     assert same == [first, second] and other != rerun
-    assert {recipe_of(trial).assistant for trial in store.trials("costly-committee")} == {Committee()}
+    none = ("none", None)
+    assert labels_of(store, "costly-committee") == {
+        "trial": [none] * 2,
+        "rerun": [("committee", "2")],
+        "baseline": [none],
+    }
+    found = find(load_study(store.storage, "costly-committee"))
+    assert "The re-runs also train on rows that the students of the best trials labeled." in trained_rows(found)
+    assert "labeled" not in trained_rows(find(load_study(store.storage, "costly-own")))
+
+
+def test_few_different_inputs_need_no_committee(store, log, tmp_path):
+    """Every one of them is answered, so that a label of a student would be worse."""
+    tree = costly_tree("costly-few", tmp_path, 400, trials=2, seed=5)
+    (tmp_path / "features.yaml").write_text(
+        "features:\n" + "".join(f"- {{name: {name}, levels: [0, 1, 2]}}\n" for name in "abc")
+    )
+    run(store, tree)
+    assert {*labels_of(store, "costly-few")["rerun"]} == {("none", None)}
 
 
 @pytest.mark.parametrize("looks", [2, 30])

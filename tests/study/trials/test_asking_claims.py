@@ -48,7 +48,7 @@ class Problem:
 
     def __init__(self, students):
         self.students, self.grown, self.encoder = students, [], encoder(Inputs.unknown(2))
-        self.columns, self.grow, self.finished = self.encoder.columns, self.grown.append, ()
+        self.columns, self.grow, self.finished, self.outputs = self.encoder.columns, self.grown.append, (), 1
 
     def student_file(self, key):
         return self.students / f"{key}.safetensors"
@@ -94,14 +94,20 @@ def test_what_begins_after_all_trials_has_the_rows_that_others_asked(study, tmp_
     assert problem.grown == [1, ROUNDS]
 
 
-def test_what_begins_after_all_trials_has_all_of_their_students_the_best_first(study, tmp_path):
+def test_what_begins_after_all_trials_has_all_of_their_students_the_best_first(study, tmp_path, caplog):
     _, problem, claims = take(study, tmp_path, 8)
     assert problem.finished == ()
     problem.student_file("trial-0010").unlink()  # it trained on another machine
+    problem.student_file("trial-0004").write_bytes(b"garbage")
     claims.catch_up()
-    best = [trial.number for trial in sorted(study.trials, key=lambda trial: trial.value) if trial.number != 10]
+    claims.catch_up()
+    (lost,) = [each.getMessage() for each in caplog.records if "of its trials" in each.getMessage()]
+    assert f"the students of 2 of its trials are not in {tmp_path / 'students'}: they label nothing" in lost
+    best = [
+        trial.number for trial in sorted(study.trials, key=lambda trial: trial.value) if trial.number not in (4, 10)
+    ]
     kept = [load_file(problem.student_file(f"trial-{number:04d}"))["0.0"] for number in best]
-    assert len(kept) == 11 and all(
+    assert len(kept) == 10 and all(
         torch.equal(each.weights(0)[0], first) for each, first in zip(problem.finished, kept, strict=True)
     )
 
