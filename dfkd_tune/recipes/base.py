@@ -175,8 +175,8 @@ class Assistant:
         """Who labels for a trial, where this is the assistant of its study."""
         return self
 
-    def of_reruns(self, finished: int) -> Assistant:
-        """Who labels for a re-run, where the students of ``finished`` trials are there."""
+    def of_reruns(self, finished: int, answered: int) -> Assistant:
+        """Who labels for a re-run, where the students of ``finished`` trials are there and so many rows are answered."""
         return self
 
     def students(self, student: Student) -> list[Student]:

@@ -280,9 +280,10 @@ class StudyRunner:
     def _rerun_recipe(self, leader: Candidate) -> Recipe:
         """A recipe as it is run again. The baseline stays untuned, and few different inputs need no labels: all are answered."""
         recipe = self._recipe(leader)
-        if leader.trial is None or self.problem.population is not None:
+        answered = self.problem.answered_rows
+        if leader.trial is None or answered is None or self.problem.population is not None:
             return recipe
-        return self.prepared.space.of_reruns(recipe, len(self.problem.committee(0)))
+        return self.prepared.space.of_reruns(recipe, len(self.problem.committee(0)), answered)
 
     def _check_cancelled(self, member: Member | None = None) -> None:
         """Raise ``Interrupted`` if the user wants to stop."""

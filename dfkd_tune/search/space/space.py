@@ -67,12 +67,18 @@ class Space:
             chosen[section] = self._section(trial, section, registry, chosen)
         return replace(self.preset, **chosen | {"assistant": chosen["assistant"].of_trials})
 
-    def of_reruns(self, recipe: Recipe, finished: int) -> Recipe:
-        """The recipe of a trial as it is run again: a committee of ``finished`` students, where the study has one, labels for it."""
+    def of_reruns(self, recipe: Recipe, finished: int, answered: int) -> Recipe:
+        """The recipe of a trial as it is run again, with the committee of its study if there is one.
+
+        Args:
+            recipe: recipe of a trial.
+            finished: number of students that may be asked.
+            answered: number of answered rows.
+        """
         own = self.preset.assistant
         if "assistant.kind" in self.domains or not own.committee:
             return recipe
-        return replace(recipe, assistant=own.of_reruns(finished))
+        return replace(recipe, assistant=own.of_reruns(finished, answered))
 
     def initial_points(self) -> list[dict[str, Any]]:
         """Parameters of the first trials: each kind of generator once, with values that are known to work.

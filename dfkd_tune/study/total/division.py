@@ -95,6 +95,11 @@ class Division:
         return self.different or self.report + self.prior + self.stress
 
     @property
+    def shared(self) -> int:
+        """Rows that all students share once every round is asked."""
+        return self.different or self.prior + self.stress + sum(self.rounds)
+
+    @property
     def trains(self) -> bool:
         """Whether the first round has as many prior rows as it has stress rows at least: fewer are left if the opening took many."""
         return bool(self.different) or self.prior >= LEAST[STRESS]
