@@ -60,9 +60,8 @@ class Committee(Assistant):
         members: most students; a re-run records how many there were.
         rows: number of new prior rows that their mean labels.
         share: share of the prior rows of a batch that are replaced by these, at least one row.
-        most_answered: answered rows that students share beyond which nobody labels. A committee lowers the error on real rows by 3 to
-            9 % with a total of 1,000 to 5,000 queries, changes nothing with 10,000 and raises it with 50,000
-            (``benchmarks/queries.py``).
+        most_answered: most answered rows that students share where it labels. It lowers the error on real rows where they are few, and
+            raises it where they are many (``benchmarks/queries.py``).
     """
 
     members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 8
