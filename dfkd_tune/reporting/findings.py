@@ -323,7 +323,8 @@ class Findings:
         if known.total_queries is None or not had:
             return None
         promoted = self.promoted["rows"] if self.promoted is not None else None
-        committee = any(Score.of(score).committee for each in known.reruns.values() for score in each.values())
+        scores = [Score.of(score) for each in known.reruns.values() for score in each.values()]
+        committee = any(score.committee and score.rows == known.answered for score in scores)
         return Rows(known.answered, min(had), max(had), rows_of(known.untuned), promoted, committee)
 
     @property

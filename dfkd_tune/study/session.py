@@ -278,12 +278,11 @@ class StudyRunner:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
 
     def _rerun_recipe(self, leader: Candidate) -> Recipe:
-        """A recipe as it is run again. The baseline stays untuned, and few different inputs need no labels: all are answered."""
-        recipe = self._recipe(leader)
-        answered = self.problem.answered_rows
-        if leader.trial is None or answered is None or self.problem.population is not None:
+        """A recipe as it is run again, with a committee if there is one; the baseline stays untuned."""
+        recipe, finished = self._recipe(leader), len(self.problem.committee(0))
+        if leader.trial is None or not finished:
             return recipe
-        return self.prepared.space.of_reruns(recipe, len(self.problem.committee(0)), answered)
+        return self.prepared.space.of_reruns(recipe, finished, self.problem.answered_rows or 0)
 
     def _check_cancelled(self, member: Member | None = None) -> None:
         """Raise ``Interrupted`` if the user wants to stop."""

@@ -173,14 +173,13 @@ def _rows(prepared: Prepared) -> str:
 
 def _labeled(prepared: Prepared) -> str:
     """Who labels further rows for the re-runs; empty if nobody does."""
-    from dfkd_tune.recipes.assistants import MOST_MEMBERS
     from dfkd_tune.study.total.different import count_different
     from dfkd_tune.study.total.division import Division
 
-    preset, total = prepared.space.preset, prepared.spec.budget.total_queries or 0
+    total = prepared.spec.budget.total_queries or 0
     divided = Division.of(total, different=count_different(prepared.inputs, total))
-    members = prepared.space.of_reruns(preset, MOST_MEMBERS, divided.shared).assistant.committee
-    if not members or divided.different:
+    members = 0 if divided.different else prepared.space.committee(divided.shared)
+    if not members:
         return ""
     return f"; re-runs train on further rows too, which the students of up to {members} best trials label"
 

@@ -17,6 +17,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.recipes.assistants import MOST_MEMBERS, NoAssistant
 from dfkd_tune.recipes.base import Assistant, GapBound, InputBound, Mixing
 from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
@@ -79,6 +80,10 @@ class Space:
         if "assistant.kind" in self.domains or not own.committee:
             return recipe
         return replace(recipe, assistant=own.of_reruns(finished, answered))
+
+    def committee(self, answered: int) -> int:
+        """Most students that label for the re-runs of a study with so many answered rows; 0 if nobody does."""
+        return self.of_reruns(replace(self.preset, assistant=NoAssistant()), MOST_MEMBERS, answered).assistant.committee
 
     def initial_points(self) -> list[dict[str, Any]]:
         """Parameters of the first trials: each kind of generator once, with values that are known to work.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from dfkd_tune.generators.rounds.base import Answer
-from dfkd_tune.recipes.assistants import MOST_MEMBERS
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.study.total.asking import Asking
@@ -36,6 +35,7 @@ class AskingClaims:
         asking: how rows are asked.
         problem: the problem of this process, which grows.
         study: the study.
+        labeling: answered rows -> most students that label for re-runs.
         size: trials of a round of trials, before which a round of rows is asked at the same moment by any number of processes;
             1 where trials are handed out one by one.
     """
@@ -44,6 +44,7 @@ class AskingClaims:
     asking: Asking
     problem: AnsweredProblem
     study: optuna.Study
+    labeling: Callable[[int], int]
     size: int = 1
     asked: int = field(default=0, init=False)
     told: bool = field(default=False, init=False)
@@ -61,17 +62,19 @@ class AskingClaims:
     def catch_up(self) -> None:
         """As ``Claims.catch_up``: rounds may have been asked by others since, or none be due as the time is up.
 
-        The students of the best trials are the committee that may label rows for what trains from now on.
+        The students of the best trials are the committee that labels rows for what trains from now on.
         """
-        answered = self.asking.answered(len(self.asking.total.division.rounds))
-        if answered.shared != self.problem.answered_rows:
-            self.problem.grow(answered)
+        problem, answered = self.problem, self.asking.answered(len(self.asking.total.division.rounds))
+        if answered.shared != problem.answered_rows:
+            problem.grow(answered)
         best = self._best(self.study.get_trials(deepcopy=False))
-        self.problem.finished = self._finished(best, MOST_MEMBERS)
-        missing = min(MOST_MEMBERS, len(best)) - len(self.problem.finished)
-        if missing and not self.told:
-            rule = "study %s: the students of %d of its trials are not in %s: they label nothing for the re-runs"
-            LOG.warning(rule, self.study.study_name, missing, self.problem.students)
+        members = 0 if problem.population is not None else min(self.labeling(answered.shared), len(best))
+        problem.finished = self._finished(best, members)
+        if len(problem.finished) < members and not self.told:
+            rule = (
+                "study %s: %d students label rows for its re-runs instead of %d, as those of other trials are not in %s"
+            )
+            LOG.warning(rule, self.study.study_name, len(problem.finished), members, problem.students)
             self.told = True
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:

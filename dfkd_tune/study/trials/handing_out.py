@@ -30,4 +30,5 @@ def claims_of(
     if not isinstance(problem, AnsweredProblem):
         return found
     size = 1 if record.groups is None else record.groups * prepared.population
-    return AskingClaims(found, prepared.asking(check_cancelled), problem, queue.study, size)
+    asking, labeling = prepared.asking(check_cancelled), prepared.space.committee
+    return AskingClaims(found, asking, problem, queue.study, labeling, size)

@@ -74,13 +74,14 @@ class TestCommittee:
         assert recipe.assistant == NoAssistant()
         assert space.of_reruns(recipe, 3, 500) == replace(recipe, assistant=Committee(members=3, share=0.5))
         assert space.of_reruns(recipe, 30, 7_000).assistant.members == 8
+        assert (space.committee(7_000), space.committee(7_001)) == (8, 0)
         assert space.of_reruns(recipe, 0, 500) == space.of_reruns(recipe, 30, 7_001) == recipe
 
     def test_trials_whose_assistants_are_searched_are_run_again_with_their_own(self):
         preset = replace(Recipe(), assistant=Committee())
         space = make_space(preset, {"assistant.kind": ["none", "wider"]}, SIZE, None)
         for recipe, _ in suggested(space, 5):
-            assert space.of_reruns(recipe, 3, 500) == recipe
+            assert space.of_reruns(recipe, 3, 500) == recipe and space.committee(500) == 0
 
 
 class TestWhatATeacherHas:

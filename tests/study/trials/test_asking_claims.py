@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.assistants import MOST_MEMBERS
 from dfkd_tune.recipes.presets import FEW_QUERIES
 from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.study.trials.asking_claims import MEMBERS, AskingClaims
@@ -42,7 +43,7 @@ class Grown(int):
 class Problem:
     """What a committee needs of a problem."""
 
-    answered_rows = 0
+    answered_rows, population = 0, None
 
     device, dtype = torch.device("cpu"), torch.float32
 
@@ -71,7 +72,7 @@ def study(tmp_path):
 def take(study, folder, size: int, **about):
     asking, problem = Asking(), Problem(folder / "students")
     inner = SimpleNamespace(pause=0.5, take=lambda *given: Intake(baseline=True))
-    claims = AskingClaims(inner, asking, problem, study, size)
+    claims = AskingClaims(inner, asking, problem, study, lambda answered: MOST_MEMBERS, size)
     assert (
         not claims.take(TRIALS, about.get("active", 0), False).baseline and claims.pause == 0.5
     )  # it waits for all rows
@@ -101,8 +102,8 @@ def test_what_begins_after_all_trials_has_all_of_their_students_the_best_first(s
     problem.student_file("trial-0004").write_bytes(b"garbage")
     claims.catch_up()
     claims.catch_up()
-    (lost,) = [each.getMessage() for each in caplog.records if "of its trials" in each.getMessage()]
-    assert f"the students of 2 of its trials are not in {tmp_path / 'students'}: they label nothing" in lost
+    (lost,) = [each.getMessage() for each in caplog.records if "label rows" in each.getMessage()]
+    assert "10 students label rows for its re-runs instead of 12, as" in lost and f"{tmp_path / 'students'}" in lost
     best = [
         trial.number for trial in sorted(study.trials, key=lambda trial: trial.value) if trial.number not in (4, 10)
     ]
@@ -124,3 +125,18 @@ def test_a_round_of_trials_has_the_same_rows_on_any_number_of_processes(study, t
     asking, _, _ = take(study, tmp_path, 8)  # only the first 8 of the 12 are a whole round of trials
     assert [*asking.asked] == [1]
     assert [*take(study, tmp_path, 8, active=2)[0].asked] == []
+
+
+def test_nobody_is_read_who_labels_nothing(study, tmp_path, caplog):
+    """Few different rows are all answered, and with many rows nobody labels."""
+    problem = Problem(tmp_path / "students")
+    problem.student_file("trial-0011").write_bytes(b"garbage")
+    for answered, population, expected in ((ROUNDS, None, 3), (ROUNDS, 27, 0), (ROUNDS + 1, None, 0)):
+        asking, problem.population = Asking(), population
+        asking.total.division.rounds = (10,) * answered
+        claims = AskingClaims(
+            SimpleNamespace(pause=0.5), asking, problem, study, lambda answered: 3 if answered <= ROUNDS else 0
+        )
+        caplog.clear()
+        claims.catch_up()
+        assert len(problem.finished) == expected and bool(caplog.records) == bool(expected)
