@@ -324,7 +324,7 @@ class Findings:
             return None
         promoted = self.promoted["rows"] if self.promoted is not None else None
         scores = [Score.of(score) for each in known.reruns.values() for score in each.values()]
-        committee = any(score.committee and score.rows == known.answered for score in scores)
+        committee = any(score.committee > 0 and score.rows == known.answered for score in scores)
         return Rows(known.answered, min(had), max(had), rows_of(known.untuned), promoted, committee)
 
     @property

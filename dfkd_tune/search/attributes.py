@@ -60,6 +60,8 @@ ROWS = "rows"
 """Study attribute: name of the folder of its answered rows, in a study with a total."""
 ANSWERED = "answered_rows"
 """Study attribute: number of answered rows that students train on by now, in a study with a total."""
+COMMITTEE = "committee"
+"""Study attribute: number of students that label rows for its re-runs by now, in a study with a total."""
 LOST = "lost_rows"
 """Study attribute: rows that were claimed for students and have no answer on record, in a study with a total."""
 ASKER = "asker"
@@ -254,6 +256,11 @@ class StudyRecord:
     def answered(self) -> int:
         """Number of answered rows that students train on by now; 0 without a total."""
         return self.attributes.get(ANSWERED, 0)
+
+    @property
+    def committee(self) -> int:
+        """Number of students that label rows for re-runs by now; 0 if nobody does."""
+        return self.attributes.get(COMMITTEE, 0)
 
     @property
     def lost(self) -> int:

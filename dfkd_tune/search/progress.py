@@ -144,7 +144,7 @@ def study_progress(
     if (ended >= about.trials or known.is_late) and extra:
         leading = top_candidates(study, about.leaders)
         extra = len(leading) * about.reruns
-        again = extra - len(wanted(leading, about.reruns, known.reruns, known.answered))
+        again = extra - len(wanted(leading, about.reruns, known.reruns, known.answered, known.committee))
         p.reruns = (again, extra)
         if pruning and (best := choose(leading, known.reruns)) is not None:
             made = sum(name.startswith(pruned_names(best.trial)) for name in known.smaller)

@@ -64,13 +64,13 @@ class Score:
     Args:
         objective, rmse: as in ``Candidate``; infinite if it diverged.
         rows: as in ``Candidate``.
-        committee: whether students of other trials labeled further rows for it.
+        committee: number of students of other trials that labeled further rows for it.
     """
 
     objective: float
     rmse: float
     rows: int | None = None
-    committee: bool = False
+    committee: int = 0
 
     @classmethod
     def of(cls, recorded: Sequence[Any] | None) -> Score:
@@ -85,12 +85,12 @@ class Score:
         """Whether there is no student."""
         return not math.isfinite(self.objective)
 
-    def tree(self) -> list[float | bool | None] | None:
+    def tree(self) -> list[float | None] | None:
         """The value in the study attribute ``reruns``."""
         if self.rows is None:
             return None if self.diverged else [self.objective, self.rmse]
         found = (None, None) if self.diverged else (self.objective, self.rmse)
-        return [*found, self.rows, True] if self.committee else [*found, self.rows]
+        return [*found, self.rows, self.committee] if self.committee else [*found, self.rows]
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
 def trained_alike(students: Mapping[str, Score]) -> dict[str, Score]:
     """Those of a recipe's students, by run, that differ by their seed alone.
 
-    They trained on the most answered rows, where that number grew during the study, and with a committee where some had one.
+    They trained on the most answered rows, where that number grew during the study, and with the largest committee.
     """
     most = max((score.rows or 0, score.committee) for score in students.values())
     return {name: score for name, score in students.items() if (score.rows or 0, score.committee) == most}
@@ -255,19 +255,28 @@ def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> lis
 
 
 def rerun_names(
-    leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, Any]], rows: int = 0
+    leading: Iterable[Candidate],
+    times: int,
+    reruns: Mapping[str, Mapping[str, Any]],
+    rows: int = 0,
+    committee: int = 0,
 ) -> list[tuple[Candidate, str]]:
     """All re-runs of a study, done or not: candidates with the names of their runs.
 
-    Re-runs that trained on fewer answered rows than there are now do not count, and others follow them by number.
+    Re-runs that trained on fewer answered rows than there are now, or with a smaller committee, do not count, and others follow them by
+    number. The untuned baseline has no committee.
 
     Args:
         leading: candidates to re-run.
         times: number of re-runs per candidate.
         reruns: value of the study attribute ``reruns``.
         rows: answered rows of the study; 0 where their number does not grow.
+        committee: number of students that label for re-runs; 0 if nobody does.
     """
-    before = {key: sum((Score.of(score).rows or 0) < rows for score in each.values()) for key, each in reruns.items()}
+    before = {}
+    for key, each in reruns.items():
+        least = (rows, 0 if key == BASELINE else committee)
+        before[key] = sum((score.rows or 0, score.committee) < least for score in map(Score.of, each.values()))
     return [
         (leader, run_name(leader.trial, before.get(leader.key, 0) + again))
         for leader in leading
@@ -276,8 +285,12 @@ def rerun_names(
 
 
 def wanted(
-    leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, Any]], rows: int = 0
+    leading: Iterable[Candidate],
+    times: int,
+    reruns: Mapping[str, Mapping[str, Any]],
+    rows: int = 0,
+    committee: int = 0,
 ) -> list[tuple[Candidate, str]]:
     """The re-runs that are still to do; arguments are those of ``rerun_names``."""
-    names = rerun_names(leading, times, reruns, rows)
+    names = rerun_names(leading, times, reruns, rows, committee)
     return [(leader, name) for leader, name in names if name not in reruns.get(leader.key, {})]

@@ -111,7 +111,7 @@ class Rerunner:
         """
         record = StudyRecord.of(self.study)
         done = record.reruns
-        own = rerun_names(recipes, times, done, record.answered)[part::parts]
+        own = rerun_names(recipes, times, done, record.answered, record.committee)[part::parts]
         missing = [(leader, name) for leader, name in own if name not in done.get(leader.key, {})]
         for first in range(0, len(missing), population):
             self.check_cancelled()
@@ -124,8 +124,7 @@ class Rerunner:
         trials = {name: leader.trial for name, leader in leaders.items()}
         for name, ended in self.distilled(members, trials, RunKind.RERUN):
             found = (ended.values[0], ended.metrics[metric.RMSE]) if ended.values else (math.inf, math.inf)
-            taught = recipes[name].assistant.committee > 0
-            score = Score(*found, self.problem.answered_rows, taught).tree()
+            score = Score(*found, self.problem.answered_rows, recipes[name].assistant.committee).tree()
             with exclusive(self.storage, self.url):
                 known, key = dict(StudyRecord.of(self.study).reruns), leaders[name].key
                 known[key] = {**known.get(key, {}), name: score}

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from dfkd_tune.search.attributes import BASELINE
 from dfkd_tune.search.ranking import Candidate, Score, choose, rerun_names, run_name, wanted
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -71,8 +72,8 @@ def test_students_with_fewer_rows_do_not_decide_beside_those_with_all():
 def test_a_student_without_a_committee_does_not_decide_beside_those_that_had_one():
     first, second = Candidate(3, 0.9, 9.0, 400), Candidate(7, 0.5, 5.0, 400)
     reruns = {
-        "3": {"rerun-0003-1": [0.2, 2.0, 400, True], "rerun-0003-2": [0.4, 4.0, 400, True]},
-        "7": {"rerun-0007-1": [0.4, 4.0, 400, True], "rerun-0007-2": [0.3, 3.0, 264, True]},
+        "3": {"rerun-0003-1": [0.2, 2.0, 400, 8], "rerun-0003-2": [0.4, 4.0, 400, 8]},
+        "7": {"rerun-0007-1": [0.4, 4.0, 400, 8], "rerun-0007-2": [0.3, 3.0, 264, 8]},
     }
     found = choose([first, second], reruns)
     assert (found.trial, found.run) == (3, "rerun-0003-1") and found.mean == pytest.approx(0.3)
@@ -91,10 +92,10 @@ def test_a_recipe_whose_students_with_all_rows_diverge_keeps_its_first():
     [
         Score(0.5, 2.0),
         Score(0.5, 2.0, 264),
-        Score(0.5, 2.0, 264, True),
+        Score(0.5, 2.0, 264, 8),
         Score(math.inf, math.inf),
         Score(math.inf, math.inf, 9),
-        Score(math.inf, math.inf, 9, True),
+        Score(math.inf, math.inf, 9, 3),
     ],
 )
 def test_a_score_is_read_as_it_was_recorded(score):
@@ -111,3 +112,12 @@ def test_reruns_with_fewer_rows_are_made_anew_under_names_of_their_own():
     grown = {"3": {**reruns["3"], "rerun-0003-2": [0.5, 5.0, 400]}}
     assert [name for _, name in wanted(leading, 1, grown, 400)] == ["rerun-0007-1"]
     assert rerun_names(leading, 1, grown, 400) == rerun_names(leading, 1, reruns, 400)  # while they are made
+
+
+def test_reruns_with_a_smaller_committee_are_made_anew_and_the_baseline_has_none():
+    leading = [Candidate(3, 0.1, 1.0, 264), Candidate(None, 0.3, 3.0, 264)]
+    reruns = {"3": {"rerun-0003-1": [0.5, 5.0, 264, 2]}, BASELINE: {"rerun-baseline-1": [0.5, 5.0, 264]}}
+    assert [name for _, name in wanted(leading, 1, reruns, 264, 7)] == ["rerun-0003-2"]
+    for committee in (2, 1, 0):  # a student that is lost since takes no re-run away
+        assert wanted(leading, 1, reruns, 264, committee) == []
+    assert [name for _, name in wanted(leading, 1, reruns, 300, 0)] == ["rerun-0003-2", "rerun-baseline-2"]

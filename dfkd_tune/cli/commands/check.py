@@ -179,7 +179,8 @@ def _labeled(prepared: Prepared) -> str:
     total = prepared.spec.budget.total_queries or 0
     divided = Division.of(total, different=count_different(prepared.inputs, total))
     members = 0 if divided.different else prepared.space.committee(divided.shared)
-    if not members:
+    members = min(members, prepared.spec.study.trials)
+    if not members or not prepared.spec.study.reruns:
         return ""
     return f"; re-runs train on further rows too, which the students of up to {members} best trials label"
 

@@ -62,7 +62,7 @@ def require_no_committee(assistant: Assistant, place: str) -> None:
     """
     if assistant.committee:
         rule = f"{name_of(ASSISTANTS, assistant)} labels rows only in a study with budget.total_queries"
-        raise SpecError(place, rule, remedy="give a total, or take wider or none")
+        raise SpecError(place, rule, remedy="take wider or none, or tune with a total")
 
 
 def require_runtime(spec: StudySpec) -> None:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from dfkd_tune.generators.rounds.base import Answer
+from dfkd_tune.search.attributes import COMMITTEE, StudyRecord
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.study.total.asking import Asking
@@ -70,6 +71,8 @@ class AskingClaims:
         best = self._best(self.study.get_trials(deepcopy=False))
         members = 0 if problem.population is not None else min(self.labeling(answered.shared), len(best))
         problem.finished = self._finished(best, members)
+        if StudyRecord.of(self.study).committee != len(problem.finished):
+            self.study.set_user_attr(COMMITTEE, len(problem.finished))
         if len(problem.finished) < members and not self.told:
             rule = (
                 "study %s: %d students label rows for its re-runs instead of %d, as those of other trials are not in %s"
@@ -109,7 +112,7 @@ class AskingClaims:
 
     def _finished(self, best: Sequence[FrozenTrial], most: int) -> list[FinishedStudent]:
         """Students of the first trials whose weights are on this machine."""
-        problem, shape = self.problem, (self.problem.columns, self.problem.outputs)
+        problem, shape = self.problem, (self.problem.columns, self.problem.outputs, self.problem.dtype)
         files = ((trial, problem.student_file(run_name(trial.number))) for trial in best)
         read = (FinishedStudent.read(file, recipe_of(trial).student, *shape) for trial, file in files)
         return list(islice((each for each in read if each is not None), most))

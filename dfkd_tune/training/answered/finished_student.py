@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -32,30 +34,44 @@ class FinishedStudent:
     folds: Sequence[Sequence[Tensor]] = field(repr=False)
 
     @classmethod
-    def read(cls, file: Path, student: Student, columns: Columns, outputs: int) -> FinishedStudent | None:
+    def read(
+        cls, file: Path, student: Student, columns: Columns, outputs: int, dtype: torch.dtype
+    ) -> FinishedStudent | None:
         """The student whose weights a file holds; None if there is no such file, or it is damaged, which is logged.
 
         Args:
             file: a file that ``keep`` wrote.
             student, columns, outputs: architecture, how the student's inputs are arranged, and number of outputs.
+            dtype: dtype of its weights.
         """
-        shapes = student.shapes(columns, outputs)
+        shapes = [tuple(shape) for shape in student.shapes(columns, outputs)]
         try:
             tensors, folds = load_file(file), []
             for fold in range(len(tensors) // len(shapes) or 1):
                 folds.append([tensors.pop(f"{fold}.{i}") for i in range(len(shapes))])
-            if tensors or any(tuple(w.shape) != tuple(s) for each in folds for w, s in zip(each, shapes, strict=True)):
+            if tensors or not all(_is_whole(each, shapes, dtype) for each in folds):
                 raise KeyError
         except FileNotFoundError:
             return None
         except (OSError, KeyError, SafetensorError):
-            LOG.warning("%s does not hold the student of its trial: it is left out of committees", file)
+            _tell(file)
             return None
         return cls(student, folds)
 
     def weights(self, fold: int) -> Sequence[Tensor] | None:
         """Weights of the student that no row was shown that is held out of a fold; None if there is none."""
         return self.folds[fold] if fold < len(self.folds) else None
+
+
+def _is_whole(weights: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], dtype: torch.dtype) -> bool:
+    there = [(tuple(w.shape), w.dtype) for w in weights] == [(shape, dtype) for shape in shapes]
+    return there and all(bool(w.isfinite().all()) for w in weights)
+
+
+@cache
+def _tell(file: Path) -> None:
+    """Log a damaged file once in a process."""
+    LOG.warning("%s does not hold the student of its trial: it is left out of committees", file)
 
 
 def keep(file: Path, folds: Sequence[Sequence[Tensor]]) -> None:

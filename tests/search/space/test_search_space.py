@@ -68,6 +68,15 @@ class TestCommittee:
         with pytest.raises(SpecError, match=self.TOLD.format(leaf.partition(".")[2])):
             make_space(replace(Recipe(), assistant=Committee()), search, SIZE, None, "s.yaml: search")
 
+    def test_a_default_space_leaves_out_what_it_would_search_of_another_assistant(self):
+        default = {"optimizer.lr": {"low": 0.001, "high": 0.01}, "assistant.share": {"low": 0.25, "high": 0.75}}
+        for fixed, expected in (
+            ({"assistant.kind": "committee"}, set()),
+            ({"assistant.kind": "wider"}, {"assistant.share"}),
+        ):
+            space = make_space(Recipe(), None, SIZE, None, default=default, fixed=fixed)
+            assert {*space.domains} - {"optimizer.lr"} == expected
+
     def test_trials_have_none_and_re_runs_as_many_as_have_finished(self):
         space = make_space(Recipe(), {}, SIZE, None, fixed={"assistant.kind": "committee", "assistant.share": 0.5})
         ((recipe, _),) = suggested(space, 1)

@@ -8,6 +8,7 @@ from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.summary_text import trained_rows
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.ranking import Score, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
@@ -74,6 +75,20 @@ def test_few_different_inputs_need_no_committee(store, log, tmp_path):
     )
     run(store, tree)
     assert {*labels_of(store, "costly-few")["rerun"]} == {("none", None)}
+
+
+def test_leaders_are_run_again_with_the_committee_of_all_trials_when_trials_are_added(store, log, tmp_path):
+    for trials in (2, 4):
+        run(store, costly_tree("costly-longer", tmp_path, 400, trials=trials, leaders=3, reruns=1, seed=5))
+        study = load_study(store.storage, "costly-longer")
+        known, leading = StudyRecord.of(study), top_candidates(study, 3)
+        assert known.committee == trials
+        for leader in leading:
+            alike = [
+                score for each in known.reruns[leader.key].values() if (score := Score.of(each)).rows == known.answered
+            ]
+            assert alike[-1].committee == (0 if leader.trial is None else trials)
+    assert asked(log) <= 400
 
 
 @pytest.mark.parametrize("looks", [2, 30])

@@ -11,7 +11,7 @@ from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.assistants import MOST_MEMBERS
 from dfkd_tune.recipes.presets import FEW_QUERIES
-from dfkd_tune.search.attributes import RECIPE
+from dfkd_tune.search.attributes import RECIPE, StudyRecord
 from dfkd_tune.study.trials.asking_claims import MEMBERS, AskingClaims
 from dfkd_tune.study.trials.claims import Intake
 from dfkd_tune.testing.problems import rng
@@ -108,7 +108,7 @@ def test_what_begins_after_all_trials_has_all_of_their_students_the_best_first(s
         trial.number for trial in sorted(study.trials, key=lambda trial: trial.value) if trial.number not in (4, 10)
     ]
     kept = [load_file(problem.student_file(f"trial-{number:04d}"))["0.0"] for number in best]
-    assert len(kept) == 10 and all(
+    assert len(kept) == 10 == StudyRecord.of(study).committee and all(
         torch.equal(each.weights(0)[0], first) for each, first in zip(problem.finished, kept, strict=True)
     )
 

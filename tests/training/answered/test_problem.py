@@ -54,7 +54,9 @@ def test_a_finished_student_is_kept_for_every_fold(tmp_path):
     problem = make()
     problem.students = tmp_path
     distill(problem, recipe(FEW_QUERIES, steps=30, batch=20), 0)
-    kept = FinishedStudent.read(problem.student_file("solo"), recipe(FEW_QUERIES).student, problem.columns, 1)
+    kept = FinishedStudent.read(
+        problem.student_file("solo"), recipe(FEW_QUERIES).student, problem.columns, 1, problem.dtype
+    )
     assert len(kept.folds) == FOLDS
     assert not torch.equal(kept.weights(0)[0], kept.weights(1)[0])
 
