@@ -4,10 +4,10 @@
     python benchmarks/queries.py --shared ../shared --cache ~/.cache/dfkd-teachers --seeds 0 1 2
 
 *Ours* is a default study with ``budget.total_queries``; over tables it is compared with one whose re-runs have no committee, and
-``--generators`` compares others that ask its rows. *Plain sampling* trains
-the same student with the same optimizer without decay on that many prior rows, its early stopping besides. *Without a total* is the
-default study of a black box, with the rows that it asks, and one of more trials that ask few rows each. Nothing is known of the inputs (tier T0). The real test rows are read after
-everything was chosen, and choose nothing.
+``--generators`` compares others that ask its rows. *Plain sampling* trains the same student with the same optimizer without decay on
+that many prior rows, its early stopping besides. *Without a total* is the default study of a black box, with the rows that it asks, and
+one of more trials that ask few rows each. Nothing is known of the inputs (tier T0). The real test rows are read after everything was
+chosen, and choose nothing.
 """
 
 from __future__ import annotations

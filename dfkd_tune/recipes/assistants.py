@@ -22,18 +22,14 @@ class NoAssistant(Assistant):
 
 
 @strategy
-class Wider(Assistant):
-    """The mean of wider students, which train before the student: on its own prior rows, for as many steps, by the same optimizer.
+class Labeling(Assistant):
+    """The mean of some students labels rows for another.
 
     Args:
-        times: their width relative to the student's, at most 100,000 units; an architecture without a width keeps its size.
-        members: number of them.
         rows: number of new prior rows that their mean labels.
         share: share of the prior rows of a batch that are replaced by these, at least one row.
     """
 
-    times: Annotated[int, Field(ge=1, le=64)] = 2
-    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 2
     rows: Annotated[int, Field(ge=100, le=10**7)] = 20_000
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
 
@@ -45,12 +41,27 @@ class Wider(Assistant):
     def batch_share(self) -> float:
         return self.share
 
+
+@strategy
+class Wider(Labeling):
+    """The mean of wider students, which train before the student: on its own prior rows, for as many steps, by the same optimizer.
+
+    Args:
+        times: their width relative to the student's, at most 100,000 units; an architecture without a width keeps its size.
+        members: number of them.
+        rows: number of new prior rows that their mean labels.
+        share: share of the prior rows of a batch that are replaced by these, at least one row.
+    """
+
+    times: Annotated[int, Field(ge=1, le=64)] = 2
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 2
+
     def students(self, student: Student) -> list[Student]:
         return [student.with_width(min(WIDEST, self.times * getattr(student, "width", 1)))] * self.members
 
 
 @strategy
-class Committee(Assistant):
+class Committee(Labeling):
     """The mean of the students of a study's best trials, which have trained anyway. It labels for the re-runs of the leading recipes.
 
     Trials have no assistant, as there is no committee before they have ended. Only a study with ``budget.total_queries`` has a
@@ -65,17 +76,8 @@ class Committee(Assistant):
     """
 
     members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 8
-    rows: Annotated[int, Field(ge=100, le=10**7)] = 20_000
     share: Annotated[float, Field(gt=0, le=1)] = 0.25
     most_answered: Annotated[int, Field(ge=1)] = 7_000
-
-    @property
-    def labeled_rows(self) -> int:
-        return self.rows
-
-    @property
-    def batch_share(self) -> float:
-        return self.share
 
     @property
     def committee(self) -> int:

@@ -18,7 +18,7 @@ from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.assistants import Committee, NoAssistant, Wider
+from dfkd_tune.recipes.assistants import Committee, Labeling, NoAssistant, Wider
 from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.optimizers import Adam, AdamW
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, PRESETS, RANDOM, ROUGH
@@ -95,7 +95,7 @@ def _for_windows(optimizer: Adam) -> Adam:
 
 def _affordable(assistant: Assistant, features: int) -> Assistant:
     """The assistant with fewer rows to label for rows of very many values, so that memory holds them."""
-    if not isinstance(assistant, Wider | Committee):
+    if not isinstance(assistant, Labeling):
         return assistant
     return replace(assistant, rows=min(assistant.rows, max(FEWEST_LABELED, LABELED_VALUES // features)))
 

@@ -148,12 +148,9 @@ def _default_search(
     elif small and "student.width" in search:
         high = search["student.width"]["high"]
         search["student.width"] = {"low": max(1, round(SMALL_FRACTION * high)), "high": high, "log": True}
-    held_back = "assistant." if preset.assistant.committee else None  # no trial's objective depends on it
-    return {
-        leaf: value
-        for leaf, value in search.items()
-        if leaf not in fixed and not (held_back and leaf.startswith(held_back))
-    }
+    if preset.assistant.committee:  # no trial's objective depends on it
+        search = {leaf: value for leaf, value in search.items() if not leaf.startswith("assistant.")}
+    return {leaf: value for leaf, value in search.items() if leaf not in fixed}
 
 
 def _refuse_shapes(space: Space, file: str) -> None:
