@@ -69,12 +69,12 @@ def test_by_default_the_students_of_the_trials_label_for_the_re_runs(store, log,
 
 def test_few_different_inputs_need_no_committee(store, log, tmp_path):
     """Every one of them is answered, so that a label of a student would be worse."""
-    tree = costly_tree("costly-few", tmp_path, 400, trials=2, seed=5)
+    tree = costly_tree("costly-unlabeled", tmp_path, 400, trials=2, seed=5)
     (tmp_path / "features.yaml").write_text(
         "features:\n" + "".join(f"- {{name: {name}, levels: [0, 1, 2]}}\n" for name in "abc")
     )
     run(store, tree)
-    assert {*labels_of(store, "costly-few")["rerun"]} == {("none", None)}
+    assert {*labels_of(store, "costly-unlabeled")["rerun"]} == {("none", None)}
 
 
 def test_leaders_are_run_again_with_the_committee_of_all_trials_when_trials_are_added(store, log, tmp_path):
