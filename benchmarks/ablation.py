@@ -34,7 +34,7 @@ from dfkd_tune.recipes.input_bounds import Linf, Steps
 from dfkd_tune.recipes.losses import MSE, Sobolev
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.optimizers import RMSprop
-from dfkd_tune.recipes.presets import FAITHFUL, NARROW, PAPER, RANDOM
+from dfkd_tune.recipes.presets import FAITHFUL, PAPER, RANDOM, SHALLOW
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import NoRefiner
 from dfkd_tune.students.base import Student
@@ -71,7 +71,7 @@ VALUE = replace(F, loss=MSE())
 SKEWED_LIGHT = replace(
     F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)
 )
-STAGES = {"wide first": (4.0, 2.0, 1.4, 1.0), "narrow, wide first": (4.0, 2.0, 1.4, 1.0)}
+STAGES = {"wide first": (4.0, 2.0, 1.4, 1.0), "shallow, wide first": (4.0, 2.0, 1.4, 1.0)}
 """Variant -> widths of its stages over the student's; each has an equal share of the steps and a schedule of its own."""
 VARIANTS: dict[str, Recipe] = {
     "paper": PAPER,
@@ -90,8 +90,8 @@ VARIANTS: dict[str, Recipe] = {
     "skewed rows": replace(F, generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)),
     SKEWED: SKEWED_LIGHT,
     "wide first": SKEWED_LIGHT,
-    "narrow": NARROW,
-    "narrow, wide first": NARROW,
+    "shallow": SHALLOW,
+    "shallow, wide first": SHALLOW,
     "Sobolev weight 0.03": replace(SKEWED_LIGHT, loss=Sobolev(weight=0.03)),
     "skewed like deep teachers": replace(SKEWED_LIGHT, generator=GENERATORS["skewed"](spread=1.0, shared=0.3)),
     "two layers": F.with_student(depth=2),
@@ -180,13 +180,13 @@ RECENT = {
 SMALL = {
     "`skewed` rows, Sobolev weight 0.3": SKEWED,
     "four times as wide first, pruned in three steps": "wide first",
-    "preset `narrow`": "narrow",
-    "preset `narrow`, four times as wide first, pruned in three steps": "narrow, wide first",
+    "preset `shallow`": "shallow",
+    "preset `shallow`, four times as wide first, pruned in three steps": "shallow, wide first",
     "Sobolev weight 0.03": "Sobolev weight 0.03",
     "`skewed` rows of the preset `rough`": "skewed like deep teachers",
 }
-"""Row of the published table of narrow students -> variant; a run of these variants alone publishes it."""
-PRESETS = {"preset `paper`": "paper", "preset `faithful`": "faithful", "preset `narrow`": "narrow"}
+"""Row of the published table of students of 25 units -> variant; a run of these variants alone publishes it."""
+PRESETS = {"preset `paper`": "paper", "preset `faithful`": "faithful", "preset `shallow`": "shallow"}
 """Row of the published tables of our presets, one for each width -> variant; a run of these variants alone publishes it."""
 BOUNDS = ("radius 0.1", None, "radius 1", "no input bound", "bound clip 0.1", "bound target 0.1", "no synthetic rows")
 """Columns of the published table of bounds; None is the recipe as it is."""
@@ -206,10 +206,10 @@ def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Mea
         return {"recent_methods": figures.Measured(args.seeds, budget, table)}
     if {row["variant"] for row in rows} == {*SMALL.values()}:
         table = {name: beside(rows, variant, SKEWED) for name, variant in SMALL.items()}
-        return {"narrow": figures.Measured(args.seeds, budget, table)}
+        return {"shallow": figures.Measured(args.seeds, budget, table)}
     if {row["variant"] for row in rows} == {*PRESETS.values()}:
         table = {name: spread(rows, variant) for name, variant in PRESETS.items()}
-        values = {f"{name}_over_paper": round(over_paper(rows, name)[-1], 2) for name in ("faithful", "narrow")}
+        values = {f"{name}_over_paper": round(over_paper(rows, name)[-1], 2) for name in ("faithful", "shallow")}
         return {f"presets_{args.width}": figures.Measured(args.seeds, budget, table, values)}
     if len(args.tiers) > 1:
         cells = [mean([row for row in rows if row["tier"] == tier], "faithful") for tier in args.tiers]

@@ -49,7 +49,7 @@ class TestPublishing:
         assert entry["values"]["regret_range_percent"] == "25 to 25"
         assert runs["ablation"].rows["without L-BFGS"][0] == pytest.approx([0.55, 0.05])
         assert runs["ablation_25"].rows["one run of `faithful`"][-1] == pytest.approx(1.0)
-        assert runs["narrow"].rows["preset `narrow`"][-2:] == [pytest.approx([1.0, 0.05 / 0.55]), pytest.approx(1.0)]
+        assert runs["shallow"].rows["preset `shallow`"][-2:] == [pytest.approx([1.0, 0.05 / 0.55]), pytest.approx(1.0)]
         assert runs["privacy"].values == {"cost_percent": 10, "cost_wide_percent": 25}
         assert list(runs["paper_outliers"].rows) == ["mv, random, student 25"]
 

@@ -49,7 +49,7 @@ Such a teacher is unreliable far from its training data, and a small student can
 measured data: the student becomes accurate where real inputs are likely.
 """
 
-NARROW = replace(ROUGH, generator=Skewed(), initializer=Neurons())
+SHALLOW = replace(ROUGH, generator=Skewed(), initializer=Neurons())
 """For shallow teachers and students with far fewer neurons: start from the teacher's neurons, new rows until the end.
 
 Such a student cannot match the teacher on all rows of a frozen bank, on which L-BFGS would end.
@@ -72,7 +72,7 @@ PRESETS = {
     "paper": PAPER,
     "faithful": FAITHFUL,
     "rough": ROUGH,
-    "narrow": NARROW,
+    "shallow": SHALLOW,
     "black_box": BLACK_BOX,
     "few_queries": FEW_QUERIES,
 }

@@ -22,7 +22,7 @@ from tiny_studies import STUDIES
 from benchmarks.tables import OPENML, from_openml
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.recipes.presets import NARROW
+from dfkd_tune.recipes.presets import SHALLOW
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.testing.problems import make_problem, network
 from dfkd_tune.training.distill import distill_all
@@ -251,12 +251,12 @@ class TestStages:
 
     def distilled(self, factors):
         in_stages = importlib.import_module("ablation").in_stages
-        recipe = replace(NARROW, steps=40, batch=20).with_student(width=3)
+        recipe = replace(SHALLOW, steps=40, batch=20).with_student(width=3)
         return in_stages(make_problem(network(hidden=20)), recipe, factors, [0, 1])
 
     def test_one_stage_is_plain_distillation(self):
         problem = make_problem(network(hidden=20))
-        recipe = replace(NARROW, steps=40, batch=20).with_student(width=3)
+        recipe = replace(SHALLOW, steps=40, batch=20).with_student(width=3)
         plain = distill_all(problem, [Member(seed, recipe, derive(seed, "ablation")) for seed in (0, 1)])
         for one, other in zip(self.distilled((1.0,)), plain, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from dfkd_tune.recipes.presets import BLACK_BOX, NARROW, PRESETS, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, PRESETS, ROUGH, SHALLOW
 from dfkd_tune.testing.problems import make_problem, network
 from dfkd_tune.training.distill import distill
 
@@ -24,7 +24,7 @@ def test_it_is_that_of_deep_teachers_but_for_the_gradients():
 
 
 def test_narrow_students_train_on_new_rows_until_the_end():
-    recipe = dataclasses.replace(NARROW, steps=60, batch=20).with_student(width=3)
+    recipe = dataclasses.replace(SHALLOW, steps=60, batch=20).with_student(width=3)
     outcome = distill(make_problem(network(hidden=12)), recipe, seed=0)
     assert outcome.failure is None and outcome.selection.nrmse < 1
     assert outcome.teacher_rows >= 60 * 10  # no synthetic row is seen twice

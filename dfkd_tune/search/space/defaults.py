@@ -21,7 +21,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.assistants import Committee, Labeling, NoAssistant, Wider
 from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.optimizers import Adam, AdamW
-from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, PRESETS, RANDOM, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, PAPER, PRESETS, RANDOM, ROUGH, SHALLOW
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
@@ -170,7 +170,7 @@ FAR_FEWER = 1 / 15
 
 NARROW_STUDENTS = TeacherDefaults(
     PAPER,
-    NARROW,
+    SHALLOW,
     {leaf: DEFAULT[leaf] for leaf in ("bound.kind", "bound.threshold", "input_bound.kind", "input_bound.radius")}
     | {
         "generator.kind": ["gaussian", "direct", "skewed"],

@@ -88,7 +88,7 @@ WIDTH = {"student": {"kind": "mlp", "width": 20}}
         ({"student": {"depth": 2, "max_parameters": 145}}, 135, False),
         ({"student": {"kind": "rbf", "max_parameters": 101}}, 301, True),
         (LIMIT | {"preset": "faithful"}, 301, False),
-        ({"preset": "narrow"}, 300, True),
+        ({"preset": "shallow"}, 300, True),
     ],
 )
 def test_students_with_far_fewer_neurons_than_the_teacher_have_defaults_of_their_own(changes, neurons, narrow):
