@@ -87,6 +87,7 @@ class Distillation:
         arguments = {
             "study.objective": objective,
             "study.seed": seed,
+            "study.reruns": 0,
             "student.max_parameters": max_parameters,
             "student.compression": compression,
             "budget.steps": steps,

@@ -38,6 +38,8 @@ class Random(Initializer):
 class Neurons(Initializer):
     """Cluster the teacher's first-layer neurons, use the centers as the student's first layer, and fit its output layer.
 
+    A student with as many neurons or more takes them as they are.
+
     Neurons ``[w, b]`` of an odd activation are first given the sign that makes their output weight v positive. Each is weighted by
     its contribution ``|v| std(activation)``. The output layer is fitted by ridge regression on pool rows. If the teacher's layers
     cannot be read, or the student is no perceptron, only the output layer is fitted, and nothing if the student tells no ``hidden``.
@@ -76,12 +78,19 @@ class Neurons(Initializer):
 def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> list[Tensor]:
     """Weights with the teacher's neurons as first layer, if they can be read, and an output layer fitted by ridge regression."""
     weights = student.init_params(context.encoder.columns, context.outputs, rng, context.dtype)
-    if isinstance(student, MLP) and context.neurons > student.width:
-        first = _centers(context, student.width, rng)
-        weights[0], weights[1] = (value.to(weights[0]) for value in first)
+    if isinstance(student, MLP) and context.neurons:
+        first = _centers(context, student.width, rng) if context.neurons > student.width else _neurons(context)
+        own = first[0].shape[1]  # further neurons of a wider student stay as they are
+        weights[0][:, :own], weights[1][:own] = (value.to(weights[0]) for value in first)
     rows = min(FIT_ROWS, len(context.z))
     z, goals = context.encoder.rows(context.z[:rows].cpu()), context.values[:rows].cpu()
     return with_output_layer(student, weights, z, goals, context.encoder.columns)
+
+
+def _neurons(context: InitContext) -> tuple[Tensor, Tensor]:
+    """The teacher's neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``."""
+    neurons, _ = context.first_layer()
+    return neurons[:, :-1].T, neurons[:, -1]
 
 
 def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,8 @@ FAITHFUL = Recipe(
     input_bound=Linf(radius=0.3),
     alpha=Constant(0.5),
 )
-"""Our default for shallow teachers: start from the teacher's neurons, match its input gradients, finish with L-BFGS."""
+"""For shallow teachers, several times as fast as ``SHALLOW``: start from the teacher's neurons, match its input gradients, finish with
+L-BFGS on a frozen bank."""
 
 ROUGH = replace(
     FAITHFUL,
@@ -50,9 +51,9 @@ measured data: the student becomes accurate where real inputs are likely.
 """
 
 SHALLOW = replace(ROUGH, generator=Skewed(), initializer=Neurons())
-"""For shallow teachers and students with far fewer neurons: start from the teacher's neurons, new rows until the end.
+"""Our default for shallow teachers: start from the teacher's neurons, new rows until the end.
 
-Such a student cannot match the teacher on all rows of a frozen bank, on which L-BFGS would end.
+A smaller student cannot match the teacher on all rows of a frozen bank, on which L-BFGS would end.
 """
 
 BLACK_BOX = replace(ROUGH, loss=MSE())

@@ -345,7 +345,7 @@ FIRST_COMPARED = ("generator.kind", "bound.kind", "input_bound.kind")
 def find(study: optuna.Study) -> Findings:
     """Compute all findings of a study."""
     known, trials = StudyRecord.of(study), study.get_trials(deepcopy=False)
-    noise = seed_noise(trials, known.reruns)
+    noise = seed_noise(trials, known)
     counts: dict[str, int] = {}
     for trial in trials:
         counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1

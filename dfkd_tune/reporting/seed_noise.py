@@ -24,16 +24,14 @@ def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(done, key=lambda trial: (trial.values[0], trial.number))
 
 
-def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, Any]]) -> float | None:
+def seed_noise(trials: Sequence[FrozenTrial], known: StudyRecord) -> float | None:
     """Seed noise: standard deviation of the log objective over seeds of one recipe, pooled over the recipes with re-runs.
 
-    The original trials count too. As they were selected for a good objective, this overestimates the noise.
+    The original trials count too where they train as long as their re-runs. As they were selected for a good objective, this
+    overestimates the noise then.
     """
-    found = []
-    for trial in completed(trials):
-        scores = [Score.of(score) for score in reruns.get(str(trial.number), {}).values()]
-        found.append([math.log(score.objective) for score in students(trial, scores) if score.objective > 0])
-    return pooled(found)[0]
+    groups = [students(trial, known) for trial in completed(trials) if str(trial.number) in known.reruns]
+    return pooled([[math.log(score.objective) for score in each if score.objective > 0] for each in groups])[0]
 
 
 def pooled(groups: Iterable[Sequence[float]]) -> tuple[float | None, float]:
@@ -49,14 +47,23 @@ def pooled(groups: Iterable[Sequence[float]]) -> tuple[float | None, float]:
     return (math.sqrt(squares / freedom), float(stdtrit(freedom, LEVEL))) if freedom else (None, math.inf)
 
 
-def students(trial: FrozenTrial, reruns: Sequence[Score]) -> list[Score]:
+def students(trial: FrozenTrial, known: StudyRecord) -> list[Score]:
     """The students of a trial's recipe that differ by their seed alone (see ``trained_alike``)."""
-    own = Score(trial.values[0], trial.user_attrs.get(metric.RMSE, math.nan), rows_of(trial.user_attrs))
-    return _alike(own, reruns)
+    about, rmse = trial.user_attrs, trial.user_attrs.get(metric.RMSE, math.nan)
+    own = Score(trial.values[0], rmse, rows_of(about), short=known.has_short_trials)
+    return _alike(own, known.reruns.get(str(trial.number), {}))
 
 
-def _alike(own: Score, reruns: Sequence[Score]) -> list[Score]:
-    alike = trained_alike({str(i): score for i, score in enumerate((own, *reruns))})
+def untuned_students(known: StudyRecord) -> list[Score]:
+    """The students of the baseline that differ by their seed alone; empty before it is known."""
+    if known.baseline is None:
+        return []
+    own = Score(known.baseline, known.untuned.get(metric.RMSE, math.nan), rows_of(known.untuned))
+    return _alike(own, known.reruns.get(BASELINE, {}))
+
+
+def _alike(own: Score, reruns: Mapping[str, Sequence[Any] | None]) -> list[Score]:
+    alike = trained_alike({"": own} | {name: Score.of(score) for name, score in reruns.items()})
     return [score for score in alike.values() if not score.diverged]
 
 
@@ -87,15 +94,15 @@ def rivals(trials: Sequence[FrozenTrial], known: StudyRecord) -> list[Rival]:
     The logarithms of objectives are taken as normal with one deviation for all recipes, pooled over their seeds, so that the
     intervals follow Student's t. A recipe with a student that diverged is left out.
     """
-    scored = {number: [Score.of(one) for one in each.values()] for number, each in known.reruns.items()}
-    alike = {str(t.number): students(t, scored[str(t.number)]) for t in completed(trials) if str(t.number) in scored}
-    if BASELINE in scored and known.baseline is not None:
-        own = Score(known.baseline, known.untuned.get(metric.RMSE, math.nan), rows_of(known.untuned))
-        alike[BASELINE] = _alike(own, scored[BASELINE])
+    scored = known.reruns
+    alike = {str(t.number): students(t, known) for t in completed(trials) if str(t.number) in scored}
+    if BASELINE in scored:
+        alike[BASELINE] = untuned_students(known)
+    diverged = {key: any(Score.of(one).diverged for one in each.values()) for key, each in scored.items()}
     logs = {
         key: [math.log(one.objective) for one in each]
         for key, each in alike.items()
-        if len(each) > 1 and not any(one.diverged for one in scored[key]) and all(one.objective > 0 for one in each)
+        if len(each) > 1 and not diverged[key] and all(one.objective > 0 for one in each)
     }
     first = None if known.promoted is None else known.promoted["trial"]
     best = logs.pop(BASELINE if first is None else str(first), None)

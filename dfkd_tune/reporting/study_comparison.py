@@ -11,9 +11,9 @@ from typing import Any
 
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.reporting.findings import Findings
-from dfkd_tune.reporting.seed_noise import pooled, students
+from dfkd_tune.reporting.seed_noise import pooled, students, untuned_students
 from dfkd_tune.search.attributes import StudyRecord
-from dfkd_tune.search.ranking import Score, recipe_name
+from dfkd_tune.search.ranking import recipe_name
 from dfkd_tune.training import metrics as metric
 
 IGNORED = {"study.name", "teacher.path", "teacher.architecture", "features"}
@@ -101,12 +101,13 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
 
 
 def _seeds(found: Findings, known: StudyRecord) -> list[float]:
-    """RMSE of each student of the promoted recipe, the first student first."""
+    """RMSE of each student of the promoted recipe and size."""
     if found.student is None:
         raise StudyMismatch(f"study {found.name!r}", "has no complete trial to compare", remedy="run more trials")
-    key = found.student.number if not found.untuned else None
-    again = known.reruns.get("baseline" if key is None else str(key), {})
-    return [score.rmse for score in students(found.student, [Score.of(score) for score in again.values()])]
+    if found.smallest is not None and found.smallest.size is not None:
+        return [known.smaller[run]["rmse"] for run in found.smallest.size.runs]
+    alike = untuned_students(known) if found.untuned else students(found.student, known)
+    return [score.rmse for score in alike]
 
 
 def _log(rmse: float) -> float:

@@ -114,6 +114,17 @@ class StudyRecord:
         return self.attributes.get(IDENTITY, {})
 
     @property
+    def rerun_length(self) -> float:
+        """Steps of a re-run over those of a trial."""
+        space = self.identity.get("space", {})
+        return space["preset"]["steps"] / space["trial_steps"] if "trial_steps" in space else 1.0
+
+    @property
+    def has_short_trials(self) -> bool:
+        """Whether trials train fewer steps than the re-runs of the best recipes."""
+        return self.rerun_length > 1
+
+    @property
     def objective(self) -> str:
         """Name of the objective that the study minimizes."""
         return self.identity.get("objective", "rmse")

@@ -151,8 +151,9 @@ def study_progress(
             p.pruned_students = (made, max(made, about.pruned_students))
     pruned, further = p.pruned_students or (0, about.pruned_students)
     pruned = pruned if pruning or known.smallest is None else further
-    p.worth = 1 / max(1, about.trials - before + extra + further)
-    p.share = min(1.0, (ended - before + again + pruned) * p.worth)
+    longer = known.rerun_length
+    p.worth = 1 / max(1, about.trials - before + longer * (extra + further))
+    p.share = min(1.0, (ended - before + longer * (again + pruned)) * p.worth)
     return p
 
 

@@ -23,12 +23,19 @@ class Candidate:
         objective: objective of that student.
         rmse: RMSE of that student on the selection bank, in the teacher's units.
         rows: answered rows that it trained on, in a study with a total number of queries; None elsewhere.
+        short: whether it trained fewer steps than its re-runs.
     """
 
     trial: int | None
     objective: float
     rmse: float
     rows: int | None = None
+    short: bool = False
+
+    @property
+    def own(self) -> Score:
+        """The result of that student."""
+        return Score(self.objective, self.rmse, self.rows, short=self.short)
 
     @property
     def key(self) -> str:
@@ -65,12 +72,14 @@ class Score:
         objective, rmse: as in ``Candidate``; infinite if it diverged.
         rows: as in ``Candidate``.
         committee: number of students of other trials that labeled further rows for it.
+        short: as in ``Candidate``; not recorded, as no re-run is.
     """
 
     objective: float
     rmse: float
     rows: int | None = None
     committee: int = 0
+    short: bool = False
 
     @classmethod
     def of(cls, recorded: Sequence[Any] | None) -> Score:
@@ -184,9 +193,12 @@ def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
 
 
 def _complete(study: optuna.Study) -> list[Candidate]:
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete, short = (
+        study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)),
+        StudyRecord.of(study).has_short_trials,
+    )
     return [
-        Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE], rows_of(trial.user_attrs))
+        Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE], rows_of(trial.user_attrs), short)
         for trial in complete
     ]
 
@@ -218,7 +230,7 @@ def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
     """
     found = []
     for leader in leading:
-        own = {run_name(leader.trial): Score(leader.objective, leader.rmse, leader.rows)}
+        own = {run_name(leader.trial): leader.own}
         students = own | {name: Score.of(score) for name, score in reruns.get(leader.key, {}).items()}
         alike = trained_alike(students)
         mean = sum(score.objective for score in alike.values()) / len(alike)
@@ -231,10 +243,11 @@ def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
 def trained_alike(students: Mapping[str, Score]) -> dict[str, Score]:
     """Those of a recipe's students, by run, that differ by their seed alone.
 
-    They trained on the most answered rows, where that number grew during the study, and with the largest committee.
+    They trained the most steps, on the most answered rows, where that number grew during the study, and with the largest committee.
     """
-    most = max((score.rows or 0, score.committee) for score in students.values())
-    return {name: score for name, score in students.items() if (score.rows or 0, score.committee) == most}
+    training = {name: (not score.short, score.rows or 0, score.committee) for name, score in students.items()}
+    most = max(training.values())
+    return {name: score for name, score in students.items() if training[name] == most}
 
 
 def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> list[Promoted]:

@@ -20,7 +20,7 @@ from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.given import totals
 from dfkd_tune.utils.given.durations import seconds
-from dfkd_tune.utils.given.shares import share
+from dfkd_tune.utils.given.shares import part, share
 from dfkd_tune.utils.object_reference import importable_from
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
@@ -83,6 +83,11 @@ class StudySection:
         """About how many pruned students are trained in search of the smallest one; 0 without that search."""
         return 0 if self.within is None else (self.reruns + 1) * TYPICAL_SIZES
 
+    @property
+    def smaller_runs(self) -> int:
+        """The same with the students that are pruned, which are trained first."""
+        return 0 if self.within is None else self.pruned_students + self.reruns + 1
+
 
 @strategy
 class TeacherSection:
@@ -133,7 +138,10 @@ class Budget:
     """``budget:`` the training budget, equal for all trials.
 
     Args:
-        steps: number of student updates.
+        steps: number of updates of a finished student, and of the baseline.
+        trial_share: share of these steps that a trial trains, such as ``25%`` or 0.25. The best recipes are trained again with all of
+            them. By default a quarter, within a total number of queries half, and at least 1,000 steps; all where no recipe is
+            trained again (``reruns: 0``, ``pareto``).
         batch: rows per update.
         pool: number of prior rows whose teacher outputs all trials share; by default chosen by the teacher's speed.
         bank: number of rows in each evaluation bank.
@@ -144,6 +152,9 @@ class Budget:
     """
 
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
+    trial_share: (
+        Annotated[float, Field(gt=0, le=1), BeforeValidator(part, json_schema_input_type=float | str)] | None
+    ) = None
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
     bank: Annotated[int, Field(ge=100, le=10**8)] = BANK

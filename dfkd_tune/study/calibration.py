@@ -21,6 +21,7 @@ from dfkd_tune.locations.files import write
 from dfkd_tune.recipes.initializers import Random
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.study_file import POPULATION
+from dfkd_tune.study.agreement.lengths import trial_steps
 from dfkd_tune.study.prepare import Prepared, needs, sized
 from dfkd_tune.training.banks import BANKS
 from dfkd_tune.training.cohort import Cohort
@@ -148,7 +149,7 @@ def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
 def _short(prepared: Prepared, left: int) -> bool:
     budget = prepared.spec.budget
     row = ARITHMETIC + 1 / prepared.probe.rows_per_second
-    return left * budget.steps * budget.batch * row < SHORT
+    return left * trial_steps(prepared.spec) * budget.batch * row < SHORT
 
 
 def _population(rates: dict[int, float], trials: int) -> int:
@@ -231,7 +232,8 @@ def calibration_rows(prepared: Prepared, asked: Callable[[Recipe], int]) -> int:
     """
     if prepared.spec.budget.total_queries is not None or _short(prepared, prepared.spec.study.trials):
         return 0
-    recipe, rate = prepared.space.preset, prepared.probe.rows_per_second
+    recipe = replace(prepared.space.preset, steps=trial_steps(prepared.spec))
+    rate = prepared.probe.rows_per_second
     alone = asked(replace(recipe, initializer=Random(), steps=ROUNDS * STEPS_A_ROUND))
     rows, spent, taken = small_rows(prepared), 0.0, list[float]()
     for members in MEMBERS[prepared.device]:  # as in ``_measure``
@@ -251,6 +253,7 @@ def timed_rows(recipe: Recipe, asked: Callable[[Recipe], int]) -> int:
 
 def _measure(prepared: Prepared) -> Calibration:
     problem, recipe, clock = small_problem(prepared), prepared.space.preset, _clock(prepared)
+    recipe = replace(recipe, steps=trial_steps(prepared.spec))
     needed, start = needs(prepared), time.perf_counter()
     taken: dict[int, float] = {}
     for members in MEMBERS[prepared.device]:

@@ -12,10 +12,10 @@ import psutil
 from dfkd_tune.evaluation.knowledge.estimate import is_foreseen
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.sampling import without_experimental_warnings
+from dfkd_tune.study.agreement.lengths import length
 from dfkd_tune.study.calibration import calibration_rows, small_problem, small_rows, timed_rows, trial_seconds
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.queries import asked, gain_rows, stand_in
-from dfkd_tune.study.smaller.sizes import extra_runs
 from dfkd_tune.training.distill import distill
 
 WARM_UP = 10
@@ -39,11 +39,10 @@ class Estimate:
 
 def estimate(prepared: Prepared) -> Estimate:
     """Run a small part of the first trial of each generator; takes a few seconds and writes nothing."""
-    about, problem, recipes = prepared.spec.study, small_problem(prepared), first_recipes(prepared)
+    problem, recipes = small_problem(prepared), first_recipes(prepared)
     distill(problem, replace(recipes[0], steps=WARM_UP), problem.seed)  # warm-up: do not time imports
     trial = sum(trial_seconds(problem, recipe) for recipe in recipes) / len(recipes)
-    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
-    return Estimate(trial, trial * runs, psutil.Process().memory_info().rss + prepared.sizes.bytes)
+    return Estimate(trial, trial * length(prepared.spec), psutil.Process().memory_info().rss + prepared.sizes.bytes)
 
 
 def estimate_rows(prepared: Prepared, recipes: Sequence[Recipe]) -> int:

@@ -23,6 +23,7 @@ from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.study.agreement.differences import located
+from dfkd_tune.study.agreement.lengths import trial_steps
 from dfkd_tune.study.agreement.settings import least_outputs, require_settings, space_of
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.different import count_different
@@ -172,7 +173,7 @@ class Prepared:
     @property
     def estimates_gain(self) -> bool:
         """Whether the study ends with an estimate of what more knowledge would buy: where that is a small part of it."""
-        steps, preset = self.spec.study.trials * self.spec.budget.steps, self.space.preset
+        steps, preset = self.spec.study.trials * trial_steps(self.spec), self.space.preset
         worth = steps >= LEAST_STEPS and student_steps(preset) <= GAIN_SHARE * steps
         return worth and self.spec.budget.total_queries is None and is_foreseen(self.inputs, self.probe)
 
@@ -214,6 +215,7 @@ class Prepared:
             "objective": spec.study.objective,
             param.SEED: spec.study.seed,
             "steps": spec.budget.steps,
+            "trial_steps": trial_steps(spec),
             "batch": spec.budget.batch,
             "population": self.population,
             "device": self.device,

@@ -18,9 +18,9 @@ from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, REFERENCE_FRACTION
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.mlp import MLP
+from dfkd_tune.study.agreement.lengths import whole_runs
 from dfkd_tune.study.calibration import calibration_rows
 from dfkd_tune.study.prepare import Prepared
-from dfkd_tune.study.smaller.sizes import extra_runs
 from dfkd_tune.study.total.division import OPENING_ROWS, probe_rows
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.training.banks import BANKS
@@ -42,7 +42,9 @@ class Queries:
         opening: rows that tell what must be known of the teacher, and how fast it is.
         shared: rows before the first trial: pool, banks, stress bank and its reference students.
         trial: rows of one trial, averaged over the recipes it may have.
-        runs: number of trials and re-runs, plus 1 for the baseline.
+        trials: number of trials.
+        again: rows of one student that trains all steps.
+        runs: number of such students: re-runs and the baseline.
         certificate: rows for the certificate of the promoted student.
         knowledge: rows of the estimate of what more knowledge would buy, at the end of the study; 0 without it.
     """
@@ -50,6 +52,8 @@ class Queries:
     opening: int
     shared: int
     trial: int
+    trials: int
+    again: int
     runs: int
     certificate: int
     knowledge: int = 0
@@ -57,7 +61,14 @@ class Queries:
     @property
     def total(self) -> int:
         """Rows of the whole study if no trial is pruned."""
-        return self.opening + self.shared + self.trial * self.runs + self.certificate + self.knowledge
+        return (
+            self.opening
+            + self.shared
+            + self.trial * self.trials
+            + self.again * self.runs
+            + self.certificate
+            + self.knowledge
+        )
 
 
 def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
@@ -79,11 +90,12 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
     shared = pool + len(BANKS) * bank + sum(ask(replace(one, batch=budget.batch)) for one in panel)
     shared += (MOVES + 1) * bank
     attacked = 2 * STEPS * min(STARTS, bank, max(8, pool // (STEPS * RESTARTS)))
-    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
     trial = sum(map(ask, recipes)) // len(recipes)
+    again = sum(ask(replace(each, steps=budget.steps)) for each in recipes) // len(recipes)
     known = gain_rows(prepared, ask) if prepared.estimates_gain else 0
     opening = 2 * probe_rows(None) + OPENING_ROWS + calibration_rows(prepared, ask)
-    return Queries(opening, shared, trial, runs, attacked + 2 * bank, known)
+    runs = (trial, about.trials, again, whole_runs(prepared.spec))
+    return Queries(opening, shared, *runs, attacked + 2 * bank, known)
 
 
 def gain_rows(prepared: Prepared, ask: Callable[[Recipe], int]) -> int:

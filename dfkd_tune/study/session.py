@@ -266,7 +266,7 @@ class StudyRunner:
     def _find_smallest(self) -> None:
         """Find the smallest student within a share of the best, if that is asked for."""
         self.view.pruning = self.view.changed = self.prepared.spec.study.within is not None
-        find_smallest(self._rerunner(), self._recipe, self.prepared.population)
+        find_smallest(self._rerunner(), self._rerun_recipe, self.prepared.population)
         self.view.pruning = False
 
     def _rerunner(self) -> Rerunner:
@@ -278,9 +278,9 @@ class StudyRunner:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
 
     def _rerun_recipe(self, leader: Candidate) -> Recipe:
-        """A recipe as it is run again, with a committee if there is one; the baseline stays untuned."""
+        """A recipe as it is run again, with all steps, and with a committee if there is one; the baseline stays untuned."""
         recipe, finished = self._recipe(leader), len(self.problem.committee(0))
-        if leader.trial is None or not finished:
+        if leader.trial is None:
             return recipe
         return self.prepared.space.of_reruns(recipe, finished, self.problem.answered_rows or 0)
 

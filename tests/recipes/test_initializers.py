@@ -45,6 +45,13 @@ def test_with_all_but_one_neuron_most_of_them_are_its_own(problem):
     assert int((apart < 1e-9).sum()) == HIDDEN - 2  # two are one cluster
 
 
+@pytest.mark.parametrize("more", [0, 3])
+def test_a_student_with_room_for_all_neurons_begins_as_the_teacher(problem, more):
+    (first, bias, *_), loss = begun(problem, Neurons(), MLP(width=HIDDEN + more))
+    torch.testing.assert_close(torch.cat([first, bias[None]]).T[:HIDDEN], problem.neurons[0])
+    assert loss < 1e-5 * float(problem.pool.values.var())
+
+
 def test_a_student_that_tells_no_last_hidden_layer_starts_as_drawn(problem):
     weights, _ = begun(problem, Neurons(), RBF(width=4))
     drawn, _ = begun(problem, Random(), RBF(width=4))

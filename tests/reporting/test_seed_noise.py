@@ -14,8 +14,15 @@ from dfkd_tune.search.attributes import BASELINE, PROMOTED, RERUNS, UNTUNED, Stu
 def test_noise_is_the_deviation_between_seeds():
     trials = of(direct=[1.0, 2.0, 3.0])
     again = {"0": {"a": [math.exp(0.2), 1.0]}, "1": {"b": [2.0 * math.exp(-0.2), 1.0], "c": None}}
-    assert seed_noise(trials, again) == pytest.approx(0.2 / math.sqrt(2))
-    assert seed_noise(trials, {}) is None
+    assert seed_noise(trials, StudyRecord({RERUNS: again})) == pytest.approx(0.2 / math.sqrt(2))
+    assert seed_noise(trials, StudyRecord({})) is None
+
+
+def test_short_trials_are_no_seeds_of_their_recipes():
+    short = {"identity": {"space": {"trial_steps": 10, "preset": {"steps": 40}}}}
+    again = {"0": {"a": [math.exp(0.2), 1.0], "b": [1.0, 1.0]}, "1": {"c": [5.0, 1.0]}}
+    found = seed_noise(of(direct=[9.0, 2.0]), StudyRecord({RERUNS: again} | short))
+    assert found == pytest.approx(0.2 / math.sqrt(2))
 
 
 def known(promoted, **reruns) -> StudyRecord:

@@ -12,7 +12,11 @@ def test_what_is_not_recorded_is_nothing():
     empty = StudyRecord({})
     names = [name for name, each in vars(StudyRecord).items() if isinstance(each, property)]
     found = {name: getattr(empty, name) for name in names}
-    assert {name: value for name, value in found.items() if value} == {"objective": "rmse", "workers": 1}
+    assert {name: value for name, value in found.items() if value} == {
+        "objective": "rmse",
+        "workers": 1,
+        "rerun_length": 1.0,
+    }
 
 
 @pytest.mark.parametrize(("had", "now", "known"), [(None, None, True), (264, 264, True), (264, 400, False)])

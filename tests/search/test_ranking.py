@@ -81,6 +81,15 @@ def test_a_student_without_a_committee_does_not_decide_beside_those_that_had_one
     assert alone.trial == 7 and alone.mean == pytest.approx(0.45)
 
 
+def test_a_short_trial_does_not_decide_beside_its_reruns():
+    leading = [Candidate(0, 0.1, 0.1, short=True), Candidate(1, 0.3, 0.3, short=True)]
+    reruns = {"0": {"a": [0.2, 0.2], "b": [0.4, 0.4]}, "1": {"c": [0.25, 0.25]}}
+    found = choose(leading, reruns)
+    assert (found.trial, found.run, found.mean) == (1, "c", 0.25)
+    assert choose(leading, reruns | {"1": {"c": None}}).run == "a"
+    assert choose(leading, {}).run == run_name(0)
+
+
 def test_a_recipe_whose_students_with_all_rows_diverge_keeps_its_first():
     leading = [Candidate(3, 0.1, 1.0, 240)]
     found = choose(leading, {"3": {"rerun-0003-1": Score(math.inf, math.inf, 264).tree()}})

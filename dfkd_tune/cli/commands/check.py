@@ -15,6 +15,7 @@ from dfkd_tune.cli.study_options import spec_of
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.knowledge.gain import Gain
     from dfkd_tune.inputs.prior import Inputs
+    from dfkd_tune.search.study_file import StudySpec
     from dfkd_tune.study.prepare import Prepared
 
 ESTIMATE_CALLS = 300
@@ -69,6 +70,7 @@ def check(
     from dfkd_tune.inputs.summary import meaning
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
+    from dfkd_tune.study.agreement.lengths import trial_steps
     from dfkd_tune.study.agreement.settings import defaults_for
     from dfkd_tune.study.calibration import choose_parallelism
     from dfkd_tune.study.estimate import estimate, estimate_rows, first_recipes
@@ -81,11 +83,11 @@ def check(
     found, asked, space = prepared.probe, prepared.spec, prepared.space
     about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
     sizes = prepared.sizes
-    defaults = defaults_for(asked, prepared.inputs, prepared.size, space.max_parameters, found)
+    defaults = defaults_for(asked, found)
     weighed = f" against {about.pareto}" if about.pareto else ""
     limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
     facts = {
-        "study": f"{asked.name}: {about.trials} trials of {budget.steps} steps, seed {about.seed}, objective {about.objective}{weighed}",
+        "study": f"{asked.name}: {about.trials} trials of {trial_steps(asked)} steps{_again(asked)}, seed {about.seed}, objective {about.objective}{weighed}",
         "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
         f"{'differentiable' if found.differentiable else 'black box'}, {_number(found.rows_per_second)} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
@@ -114,7 +116,7 @@ def check(
         _divided(prepared)
         if asked_for is None
         else f"about {asked_for.total:,} teacher rows in all: {asked_for.opening:,} to know and time it, {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
-        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them) in {asked_for.runs:,} runs, {asked_for.certificate:,} for the certificate"
+        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them), {asked_for.again:,} each in {asked_for.runs:,} re-runs and the like, {asked_for.certificate:,} for the certificate"
         + (f", {asked_for.knowledge:,} for what more knowledge would buy" if asked_for.knowledge else "")
     )
     for name, words in facts.items():
@@ -160,6 +162,13 @@ def check(
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
         return ended(prepared.gain())
     ended(None)
+
+
+def _again(spec: StudySpec) -> str:
+    """What the best recipes are trained again with, if not with the steps of a trial."""
+    from dfkd_tune.study.agreement.lengths import has_short_trials
+
+    return f" (the best again with {spec.budget.steps})" if has_short_trials(spec) else ""
 
 
 def _rows(prepared: Prepared) -> str:

@@ -1,10 +1,9 @@
 """Defaults by kind of teacher: the baseline, the preset and the search space.
 
-- Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching
-  closely.
+- Shallow (one hidden layer of smooth units): its neurons initialize students.
 - Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the
-  prior; one with small initial weights does not. L-BFGS overfits a frozen bank of sharp bends; new rows with
-  a decaying rate do better.
+  prior; one with small initial weights does not.
+- Both: L-BFGS overfits a frozen bank; new rows with a decaying rate do better.
 - Black box: it has no gradients to match.
 """
 
@@ -140,12 +139,29 @@ a Gaussian process. Without input gradients L-BFGS overfits the steps of a tree:
 on real rows.
 """
 
+SMOOTH = {
+    leaf: DEFAULT[leaf] for leaf in ("bound.kind", "bound.threshold", "input_bound.kind", "input_bound.radius")
+} | {
+    "generator.kind": ["gaussian", "direct", "skewed"],
+    "alpha.value": {"low": 0.3, "high": 0.7},
+    "student.width": DEFAULT["student.width"],
+    "optimizer.lr": {"low": 2e-3, "high": 4.5e-3, "log": True},
+}
+"""For shallow teachers, whose preset trains on new rows to the end.
+
+No bank ranks small students well. So only leaves are searched on whose values their error on real rows hardly depends, by the mean
+over teachers, and the loss and the training are those of the preset (``benchmarks/fidelity.py --width 25``).
+"""
+
 TEACHER_DEFAULTS = {
-    "shallow": TeacherDefaults(PAPER, FAITHFUL, DEFAULT),
+    "shallow": TeacherDefaults(PAPER, SHALLOW, SMOOTH),
     "deep": TeacherDefaults(PAPER, ROUGH, DEEP),
     "black box": TeacherDefaults(RANDOM, BLACK_BOX, ANSWERS),
 }
 """``Probe.kind`` -> defaults."""
+
+OTHER_PRESETS = TeacherDefaults(PAPER, FAITHFUL, DEFAULT)
+"""For shallow teachers and studies that name another preset: more of its leaves are searched."""
 
 SHARED_ROWS = {leaf: ANSWERS[leaf] for leaf in ("student.width", "optimizer.lr")} | {
     "optimizer.weight_decay": {"low": 1e-3, "high": 1.0, "log": True},
@@ -165,30 +181,17 @@ that learn little.
 """
 
 
-FAR_FEWER = 1 / 15
-"""Share of a shallow teacher's neurons below which a student is narrow."""
+def defaults_of(kind: str, limited: bool, preset: str | None = None) -> TeacherDefaults:
+    """The defaults of a study.
 
-NARROW_STUDENTS = TeacherDefaults(
-    PAPER,
-    SHALLOW,
-    {leaf: DEFAULT[leaf] for leaf in ("bound.kind", "bound.threshold", "input_bound.kind", "input_bound.radius")}
-    | {
-        "generator.kind": ["gaussian", "direct", "skewed"],
-        "alpha.value": {"low": 0.3, "high": 0.7},
-        "student.width": DEFAULT["student.width"],
-        "optimizer.lr": {"low": 2e-3, "high": 4.5e-3, "log": True},
-    },
-)
-"""Defaults for students with far fewer neurons than their shallow teacher.
-
-No bank ranks such students well. So only leaves are searched on whose values their error on real rows hardly depends, by the mean
-over teachers, and the loss and the training are those of the preset (``benchmarks/fidelity.py --width 25``).
-"""
-
-
-def defaults_of(kind: str, limited: bool) -> TeacherDefaults:
-    """The defaults for a kind of teacher, from ``Probe.kind``; ``limited`` is whether the study has a total number of queries."""
-    return FEW_ROWS if limited else TEACHER_DEFAULTS[kind]
+    Args:
+        kind: kind of its teacher, from ``Probe.kind``.
+        limited: whether it has a total number of queries.
+        preset: name of the preset in its file; None if it names none.
+    """
+    usual = FEW_ROWS if limited else TEACHER_DEFAULTS[kind]
+    others = usual is TEACHER_DEFAULTS["shallow"] and preset not in (None, usual.name)
+    return OTHER_PRESETS if others else usual
 
 
 def untuned(kind: str, space: Space, limited: bool = False) -> Recipe:

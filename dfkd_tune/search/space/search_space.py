@@ -64,6 +64,7 @@ def make_space(
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,
     fixed: Mapping[str, Any] | None = None,
+    trial_steps: int | None = None,
 ) -> Space:
     """Build the search space from the ``search`` key of a study.
 
@@ -78,6 +79,7 @@ def make_space(
         small: whether the default space includes small students.
         default: the default space.
         fixed: leaf -> value for every trial.
+        trial_steps: number of student updates in a trial, if fewer than the preset has.
 
     Raises:
         SpecError: the search is invalid; the message names the leaf, the rule and the value.
@@ -109,7 +111,7 @@ def make_space(
         if f"{section}.kind" in chosen
     }
     fixing.check(preset, fixed, kinds, file)
-    space = Space(preset, chosen, max_parameters, size, fixed)
+    space = Space(preset, chosen, max_parameters, size, fixed, trial_steps)
     _refuse_shapes(space, file)
     _refuse_unused(space, fixed, chosen if explicit else (), file)
     space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})

@@ -53,6 +53,7 @@ class Space:
         max_parameters: largest number of parameters of a suggested student; None for no limit.
         size: how a student's inputs are arranged, and number of outputs.
         fixed: leaf -> value, for every kind that has the field.
+        trial_steps: number of student updates in a trial, if fewer than the preset has; None for the same.
     """
 
     preset: Recipe
@@ -60,24 +61,26 @@ class Space:
     max_parameters: int | None
     size: Size
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    trial_steps: int | None = None
 
     def suggest(self, trial: optuna.Trial) -> Recipe:
         """Suggest a recipe for a trial."""
         chosen: dict[str, Any] = {}
         for section, registry in SECTIONS.items():
             chosen[section] = self._section(trial, section, registry, chosen)
-        return replace(self.preset, **chosen | {"assistant": chosen["assistant"].of_trials})
+        chosen |= {"assistant": chosen["assistant"].of_trials, "steps": self.trial_steps or self.preset.steps}
+        return replace(self.preset, **chosen)
 
     def of_reruns(self, recipe: Recipe, finished: int, answered: int) -> Recipe:
-        """The recipe of a trial as it is run again, with the committee of its study if there is one.
+        """The recipe of a trial as it is run again: with all steps, and with the committee of its study if there is one.
 
         Args:
             recipe: recipe of a trial.
             finished: number of students that may be asked.
             answered: number of answered rows.
         """
-        own = self.preset.assistant
-        if "assistant.kind" in self.domains or not own.committee:
+        own, recipe = self.preset.assistant, replace(recipe, steps=self.preset.steps)
+        if "assistant.kind" in self.domains or not own.committee or not finished:
             return recipe
         return replace(recipe, assistant=own.of_reruns(finished, answered))
 
@@ -137,7 +140,8 @@ class Space:
         leaves = {leaf: domains.plain(domain) for leaf, domain in self.domains.items()}
         rest = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
         described = {"search": leaves, "preset": rest, "max_parameters": self.max_parameters}
-        return described | ({"fixed": dict(self.fixed)} if self.fixed else {})
+        described |= {"fixed": dict(self.fixed)} if self.fixed else {}
+        return described | ({} if self.trial_steps is None else {"trial_steps": self.trial_steps})
 
     def owners(self, leaf: str) -> list[str]:
         """The kinds in a leaf's section that have the leaf; empty if all have it."""

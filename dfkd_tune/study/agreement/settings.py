@@ -8,13 +8,14 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.assistants import ASSISTANTS
 from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import FAR_FEWER, NARROW_STUDENTS, TeacherDefaults, defaults_of
+from dfkd_tune.search.space.defaults import TeacherDefaults, defaults_of
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.space.shared_rows import require_shared_rows
-from dfkd_tune.search.space.space import Size, Space
+from dfkd_tune.search.space.space import Space
 from dfkd_tune.search.study_file import StudySpec
 from dfkd_tune.students.module import Module
+from dfkd_tune.study.agreement.lengths import has_short_trials, trains_again, trial_steps
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.utils.strategy import name_of
@@ -29,9 +30,19 @@ def require_settings(spec: StudySpec) -> None:
     Raises:
         SpecError: for the first of them.
     """
+    require_trial_share(spec)
     require_within(spec)
     require_committee(spec)
     require_runtime(spec)
+
+
+def require_trial_share(spec: StudySpec) -> None:
+    """Refuse trials that train shorter where no recipe is trained again."""
+    if not has_short_trials(spec) or trains_again(spec):
+        return
+    why = "study.reruns is 0" if spec.study.pareto is None else "study.pareto has no re-runs"
+    rule = f"the best recipes would be trained again with all steps, but {why}"
+    raise SpecError(f"{spec.place}: budget.trial_share", rule, remedy="leave it out, so that trials train all steps")
 
 
 def require_within(spec: StudySpec) -> None:
@@ -39,8 +50,10 @@ def require_within(spec: StudySpec) -> None:
     if spec.study.within is None:
         return
     place = f"{spec.place}: study.within"
-    if not spec.study.reruns:
-        raise SpecError(place, "compares sizes over seeds, but study.reruns is 0", remedy="let reruns be at least 1")
+    least = 2 if has_short_trials(spec) else 1
+    if spec.study.reruns < least:
+        rule = f"compares sizes over seeds, but study.reruns is {spec.study.reruns}"
+        raise SpecError(place, rule, remedy=f"let reruns be at least {least}")
     if spec.budget.total_queries is not None:
         rule = "cannot be kept with budget.total_queries: a pruned student has seen rows that other folds measure it on"
         raise SpecError(place, rule, remedy="leave one of them out")
@@ -94,7 +107,7 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
     limited, small = spec.budget.total_queries is not None, spec.study.pareto is not None
     size = (encoder(inputs).columns, outputs)
     kind = BLACK_BOX if found is None else found.kind
-    defaults = defaults_for(spec, inputs, size, limit, found)
+    defaults = defaults_for(spec, found)
     preset = spec.recipe(defaults.recipe(inputs))
     if limited:
         require_shared_rows(fix(preset, spec.fixed, spec.place), spec.fixed, spec.search, spec.place)
@@ -109,6 +122,7 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
         small=small,
         default=defaults.searched(inputs),
         fixed=spec.fixed,
+        trial_steps=trial_steps(spec) if has_short_trials(spec) else None,
     )
     runtime = spec.study.runtime
     if runtime is not None and runtime.startswith("C") and any(isinstance(each, Module) for each in space.students()):
@@ -118,28 +132,15 @@ def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, f
     return space
 
 
-def defaults_for(
-    spec: StudySpec, inputs: Inputs, size: Size, limit: int | None, found: Probe | None
-) -> TeacherDefaults:
-    """The defaults of a study, by its teacher, and by how narrow its students are beside a shallow one.
-
-    Narrow students have defaults of their own where some feature leaves its tails open, which is where they were measured.
+def defaults_for(spec: StudySpec, found: Probe | None) -> TeacherDefaults:
+    """The defaults of a study.
 
     Args:
-        spec, inputs, limit, found: as in ``space_of``.
-        size: how a student's inputs are arranged, and number of outputs.
+        spec: its study file.
+        found: what the probe found; None before the teacher is asked, which is taken for a black box.
     """
-    limited = spec.budget.total_queries is not None
-    usual = defaults_of(BLACK_BOX if found is None else found.kind, limited)
-    if limited or found is None or not found.neurons:
-        return usual
-    if spec.preset is not None or not bool(inputs.open_ended.any()):
-        return NARROW_STUDENTS if spec.preset == NARROW_STUDENTS.name else usual
-    fixed = {leaf: value for leaf, value in spec.fixed.items() if leaf.startswith("student.")}
-    student = fix(usual.recipe(inputs), fixed, spec.place).student
-    widest = fixed.get("student.width") or (student.widest(*size, limit) if limit else None)
-    few = isinstance(widest, int) and 0 < widest < FAR_FEWER * found.neurons
-    return NARROW_STUDENTS if few else usual
+    kind = BLACK_BOX if found is None else found.kind
+    return defaults_of(kind, spec.budget.total_queries is not None, spec.preset)
 
 
 def least_outputs(teacher: Teacher) -> int:

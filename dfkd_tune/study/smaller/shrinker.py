@@ -13,7 +13,17 @@ from torch import Tensor
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import RECIPE, SMALLER, SMALLEST, StudyRecord
 from dfkd_tune.search.locks import exclusive
-from dfkd_tune.search.ranking import Candidate, Smallest, Tried, choose, pruned_name, run_name, top_candidates
+from dfkd_tune.search.ranking import (
+    Candidate,
+    Score,
+    Smallest,
+    Tried,
+    choose,
+    pruned_name,
+    run_name,
+    top_candidates,
+    trained_alike,
+)
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.shrinking import shrunk
 from dfkd_tune.study.reruns import Rerunner
@@ -54,10 +64,11 @@ def find_smallest(rerunner: Rerunner, recipe_of: Callable[[Candidate], Recipe], 
     first = leading[best.trial]
     names = [run_name(first.trial, i) for i in range(section.reruns + 1)]
     again = known.reruns.get(first.key, {})
-    scores = [first.objective, *(again[name][0] for name in names[1:] if again.get(name) is not None)]
-    if len(scores) < len(names):  # one of its students diverged, so that no size can be compared with it
+    alike = trained_alike({names[0]: first.own} | {name: Score.of(again.get(name)) for name in names[1:]})
+    if any(score.diverged for score in alike.values()):  # no size can be compared with it
         return study.set_user_attr(SMALLEST, None)
-    found = Shrinker(rerunner, first, recipe_of(first), tuple(names), tuple(scores), population, share).run()
+    scores = tuple(score.objective for score in alike.values())
+    found = Shrinker(rerunner, first, recipe_of(first), tuple(alike), scores, population, share).run()
     study.set_user_attr(SMALLEST, asdict(found))
 
 
@@ -135,16 +146,18 @@ class Shrinker:
     @cached_property
     def trained(self) -> list[list[Tensor]]:
         """Weights of the recipe's own students, distilled again: no store keeps weights as they are in training."""
-        seed, first = self.rerunner.section.seed, self.names[0]
-        own = derive(seed, first) if self.best.trial is None else derive(seed, "trial", self.best.trial)
-        seeds = [own, *(derive(seed, name) for name in self.names[1:])]
-        members = [Member(name, self.recipe, each) for name, each in zip(self.names, seeds, strict=True)]
+        members = [Member(name, self.recipe, self._seed(name)) for name in self.names]
         found: list[list[Tensor]] = []
         for begin in range(0, len(members), self.population):
             part = members[begin : begin + self.population]
             outcomes = distill_all(self.rerunner.problem, part, self.rerunner.check_cancelled)
             found += [outcome.weights for outcome in outcomes]
         return found
+
+    def _seed(self, name: str) -> int:
+        """The seed of one of the recipe's own students."""
+        seed, trial = self.rerunner.section.seed, self.best.trial
+        return derive(seed, name) if trial is None or name != run_name(trial) else derive(seed, "trial", trial)
 
     def _best_of(self, size: Tried, student: Student) -> dict[str, Any]:
         """The best student of a size, which has the architecture ``student``."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.search.ranking import Tried
-from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.shrinking import shallower
 
@@ -42,12 +41,6 @@ def smallest(student: Student, columns: Columns, holds: Callable[[Student], bool
         else:
             low = middle
     return None if found == student else found
-
-
-def extra_runs(section: StudySection) -> int:
-    """About how many students a study trains in search of the smallest one, of which the first are those that are pruned; 0 without
-    that search."""
-    return 0 if section.within is None else section.pruned_students + section.reruns + 1
 
 
 def label(student: Student, columns: Columns) -> str:

@@ -21,3 +21,8 @@ def share(value: object) -> float:
     if found >= 1 and not text.endswith("%"):
         raise ValueError(f"would be {100 * found:.0f}%; write {found:g}% or {found / 100:g}")
     return found
+
+
+def part(value: object) -> float:
+    """A share of a whole as a number; the whole may also be written as 1. Raises as ``share`` does."""
+    return 1.0 if value == 1 and not isinstance(value, bool) else share(value)

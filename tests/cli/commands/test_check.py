@@ -37,7 +37,7 @@ def test_check_takes_a_teacher_as_study_does(dfkd, tmp_path, small_teacher):
 @pytest.mark.parametrize(
     ("given", "preset"),
     [
-        ({}, "no limit; preset faithful, the default here"),
+        ({}, "no limit; preset shallow, the default here"),
         ({"student": {"max_parameters": 6}}, "at most 6 parameters; preset shallow, the default here"),
         ({"student": {"max_parameters": 6}, "preset": "paper"}, "at most 6 parameters; preset paper\n"),
     ],

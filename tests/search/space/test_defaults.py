@@ -15,7 +15,7 @@ from dfkd_tune.recipes.assistants import Committee, NoAssistant, Wider
 from dfkd_tune.recipes.checkpoints import Best
 from dfkd_tune.recipes.optimizers import Adam
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
-from dfkd_tune.search.space.defaults import FEW_ROWS, NARROW_STUDENTS, TEACHER_DEFAULTS
+from dfkd_tune.search.space.defaults import FEW_ROWS, OTHER_PRESETS, TEACHER_DEFAULTS
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
@@ -37,7 +37,7 @@ TEACHERS = {
     "estimator": (lambda: Teacher("here", from_numpy(lambda x: x.sum(1)), torch.float32, ""), "black box"),
 }
 
-DEFAULTS = TEACHER_DEFAULTS | {"narrow student": NARROW_STUDENTS}
+DEFAULTS = TEACHER_DEFAULTS | {"another preset": OTHER_PRESETS}
 
 
 @pytest.mark.parametrize("name", TEACHERS)

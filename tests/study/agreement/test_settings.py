@@ -6,11 +6,9 @@ from costly import costly_tree
 from shaped_teachers import Lstm, made, save_pt2
 
 from dfkd_tune.errors import SpecError
-from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import ROUGH
-from dfkd_tune.recipes.refiners import NoRefiner
-from dfkd_tune.search.space.defaults import NARROW_STUDENTS
+from dfkd_tune.search.space.defaults import SMOOTH
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.agreement.settings import least_outputs, require_settings, space_of
 from dfkd_tune.teachers.loader import load_teacher
@@ -71,43 +69,46 @@ def test_a_committee_is_refused_before_anything_is_asked_where_trials_have_rows_
         require_settings(given)
 
 
-LIMIT = {"student": {"max_parameters": 101}}
-"""A student of 20 neurons, for three features and one output."""
-WIDTH = {"student": {"kind": "mlp", "width": 20}}
+@pytest.mark.parametrize(
+    ("preset", "neurons", "own"),
+    [(None, 301, True), ("shallow", 301, True), ("faithful", 301, False), ("paper", 301, False), (None, 0, False)],
+)
+def test_shallow_teachers_have_a_space_of_their_own_unless_another_preset_is_named(preset, neurons, own):
+    tree = {"study": {"name": "settings"}, "teacher": "teacher.pt2", "preset": preset}
+    space = space_of(parse_spec(tree, "settings"), Inputs.unknown(3), 1, None, Probe(3, 1, True, 1e6, neurons=neurons))
+    assert (space.domains.keys() == SMOOTH.keys()) == own
+
+
+@pytest.mark.parametrize("preset", [None, "shallow"])
+def test_a_deep_teacher_has_its_own_space(preset):
+    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2", "preset": preset}, "settings")
+    space = space_of(given, Inputs.unknown(3), 1, 101, Probe(3, 1, True, 1e6))
+    assert "loss.weight" in space.domains and (space.preset.initializer == ROUGH.initializer) == (preset is None)
 
 
 @pytest.mark.parametrize(
-    ("changes", "neurons", "narrow"),
+    ("about", "refused"),
     [
-        (LIMIT, 301, True),
-        (LIMIT, 300, False),
-        (WIDTH, 301, True),
-        (WIDTH, 300, False),
-        ({}, 301, False),
-        ({"student": {"depth": 2, "max_parameters": 145}}, 136, True),
-        ({"student": {"depth": 2, "max_parameters": 145}}, 135, False),
-        ({"student": {"kind": "rbf", "max_parameters": 101}}, 301, True),
-        (LIMIT | {"preset": "faithful"}, 301, False),
-        ({"preset": "shallow"}, 300, True),
+        ({"study": {"reruns": 0}, "budget": {"trial_share": "25%"}}, "but study.reruns is 0"),
+        ({"study": {"pareto": "parameters"}, "budget": {"trial_share": 0.5}}, "but study.pareto has no re-runs"),
+        ({"study": {"reruns": 0}, "budget": {"trial_share": 1}}, None),
+        ({"study": {"reruns": 0}}, None),
+        ({"study": {"pareto": "parameters"}}, None),
+        ({"budget": {"trial_share": "25%"}}, None),
     ],
 )
-def test_students_with_far_fewer_neurons_than_the_teacher_have_defaults_of_their_own(changes, neurons, narrow):
-    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | changes, "settings")
-    found = Probe(3, 1, True, 1e6, neurons=neurons)
-    space = space_of(given, Inputs.unknown(3), 1, given.student.parameters(None), found)
-    assert (
-        isinstance(space.preset.refiner, NoRefiner) == narrow == (space.domains.keys() <= NARROW_STUDENTS.search.keys())
-    )
+def test_trials_are_short_only_where_recipes_are_trained_again(about, refused):
+    given = parse_spec({"teacher": "teacher.pt2"} | about, "settings")
+    if refused is None:
+        return require_settings(given)
+    with fails("settings: budget.trial_share", "trained again with all steps", refused, kind=SpecError):
+        require_settings(given)
 
 
-def test_narrow_students_of_declared_inputs_have_the_usual_defaults():
-    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | LIMIT, "settings")
-    declared = parse_features({"features": [{"name": name, "range": [0, 1]} for name in "abc"]}, "f")
-    space = space_of(given, declared, 1, 101, Probe(3, 1, True, 1e6, neurons=301))
-    assert not isinstance(space.preset.refiner, NoRefiner) and "generator.kind" in space.domains
-
-
-def test_a_deep_teacher_has_the_same_defaults_for_students_of_any_width():
-    given = parse_spec({"study": {"name": "settings"}, "teacher": "teacher.pt2"} | LIMIT, "settings")
-    space = space_of(given, Inputs.unknown(3), 1, 101, Probe(3, 1, True, 1e6))
-    assert space.preset.generator == ROUGH.generator and "loss.weight" in space.domains
+@pytest.mark.parametrize(("share", "reruns", "refused"), [(1, 1, False), (0.5, 1, True), (0.5, 2, False), (1, 0, True)])
+def test_the_smallest_student_is_found_over_at_least_two_students_alike(share, reruns, refused):
+    about = {"study": {"within": "5%", "reruns": reruns}, "budget": {"trial_share": share}, "teacher": "teacher.pt2"}
+    if not refused:
+        return require_settings(parse_spec(about, "settings"))
+    with fails("settings: ", "let", kind=SpecError) if reruns else pytest.raises(SpecError):
+        require_settings(parse_spec(about, "settings"))

@@ -10,7 +10,7 @@ from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.module import Module
-from dfkd_tune.study.smaller.sizes import CLOSE, compared, extra_runs, label, smallest
+from dfkd_tune.study.smaller.sizes import CLOSE, compared, label, smallest
 
 COLUMNS = Columns(4)
 
@@ -68,5 +68,5 @@ def test_a_student_that_diverged_keeps_within_no_share():
 
 
 def test_a_study_without_a_share_trains_no_more_students():
-    assert extra_runs(StudySection()) == 0
-    assert extra_runs(StudySection(within=0.05, reruns=3)) == 2 * extra_runs(StudySection(within=0.05, reruns=1)) > 0
+    assert StudySection().smaller_runs == 0
+    assert StudySection(within=0.05, reruns=3).smaller_runs == 2 * StudySection(within=0.05, reruns=1).smaller_runs > 0

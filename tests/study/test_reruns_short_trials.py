@@ -1,0 +1,58 @@
+"""Trials that train a share of the steps: the best recipes and the baseline train all of them, and only such students are promoted."""
+
+import json
+
+import pytest
+from rerun_studies import names_of
+from whole_studies import run
+
+from dfkd_tune.errors import StudyMismatch
+from dfkd_tune.reporting.findings import find
+from dfkd_tune.search.attributes import RECIPE, StudyRecord
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.tracking.run_lookup import find_run
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+ABOUT = {"trials": 4, "population": 2, "leaders": 2, "reruns": 2, "budget": {"steps": 40, "trial_share": "25%"}}
+
+
+@pytest.fixture(scope="module")
+def short(store, tiny):
+    return run(tiny("short-trials", **ABOUT), store)
+
+
+def test_trials_train_a_share_of_what_the_best_recipes_and_the_baseline_train(store, short):
+    trials, again, untuned = (
+        [r.data.params["steps"] for r in store.runs("short-trials", kind)] for kind in ("trial", "rerun", "baseline")
+    )
+    assert ({*trials}, {*again}, untuned) == ({"10"}, {"40"}, ["40"])
+    (parent,) = store.runs("short-trials", "study")
+    assert (parent.data.params["steps"], parent.data.params["trial_steps"]) == ("40", "10")
+
+
+def test_the_promoted_student_trained_all_steps(store, short):
+    assert short.promoted.run in names_of(store, "short-trials") or short.promoted.trial is None
+    assert find_run(store.tracking, "short-trials").data.params["steps"] == "40"
+
+
+def test_seed_noise_is_between_students_of_as_many_steps(store, short):
+    study = load_study(store.storage, "short-trials")
+    known = StudyRecord.of(study)
+    assert known.rerun_length == 4 and find(study).noise is not None
+    recipes = [json.loads(trial.user_attrs[RECIPE]) for trial in study.trials if RECIPE in trial.user_attrs]
+    assert {recipe["steps"] for recipe in recipes} == {10}
+
+
+def test_a_resume_with_another_share_is_refused(store, tiny, short):
+    other = tiny("short-trials", **ABOUT | {"budget": {"steps": 40, "trial_share": 1}})
+    with pytest.raises(StudyMismatch, match=r"budget.trial_share: 0.25 -> 1"):
+        run(other, store)
+
+
+def test_the_smallest_student_is_pruned_from_those_that_trained_all_steps(store, tiny):
+    about = ABOUT | {"trials": 2, "leaders": 1, "within": "900%"}
+    ended = run(tiny("short-smaller", **about), store)
+    smallest = StudyRecord.of(load_study(store.storage, "short-smaller")).smallest
+    assert smallest is not None and smallest["seeds"] == (2 if ended.promoted.trial is not None else 3)
+    assert {r.data.params["steps"] for r in store.runs("short-smaller", "smaller")} == {"40"}
