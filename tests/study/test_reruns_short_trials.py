@@ -51,7 +51,7 @@ def test_a_resume_with_another_share_is_refused(store, tiny, short):
 
 
 def test_the_smallest_student_is_pruned_from_those_that_trained_all_steps(store, tiny):
-    about = ABOUT | {"trials": 2, "leaders": 1, "within": "900%"}
+    about = ABOUT | {"trials": 2, "leaders": 1, "within": "99%"}
     ended = run(tiny("short-smaller", **about), store)
     smallest = StudyRecord.of(load_study(store.storage, "short-smaller")).smallest
     assert smallest is not None and smallest["seeds"] == (2 if ended.promoted.trial is not None else 3)
