@@ -148,7 +148,7 @@ def entries(rows: list[dict], published: Published, args: argparse.Namespace) ->
     table, values = {("none", 50): full, ("none", 25): beside_paper}.get((args.tier, args.width), beside_direct)(
         per, published
     )
-    budget = f"{args.trials} trials of {args.steps:,} steps"
+    budget = f"{args.trials} trials, finished students of {args.steps:,} steps"
     return {key: figures.Measured(args.seeds, budget, table, values, tier=rows[0]["tier"])}
 
 

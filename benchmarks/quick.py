@@ -100,7 +100,7 @@ def end_of(output: str) -> str:
 
 def measured(end: str, trials: int) -> figures.Measured:
     """What is published of the first study."""
-    return figures.Measured([], f"{trials} trials of 6,000 steps", values={"output": end})
+    return figures.Measured([], f"{trials} trials, finished students of 6,000 steps", values={"output": end})
 
 
 def main() -> None:

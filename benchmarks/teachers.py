@@ -158,7 +158,7 @@ def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Mea
         "worst": round(max(ratio.values()), 2),
         "deep_and_black_box": f"{min(lower):.0f} to {max(lower):.0f}",
     }
-    budget = f"{args.trials} trials of {args.steps:,} steps"
+    budget = f"{args.trials} trials, finished students of {args.steps:,} steps"
     return {"teachers": figures.Measured([args.seed], budget, table, values)}
 
 
