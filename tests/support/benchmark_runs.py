@@ -233,5 +233,9 @@ def every_run() -> dict:
     full |= studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
     small |= ablation(50, "none", only="RECENT") | ablation(25, "none", only="SMALL")
-    small |= ablation(25, "none", only="PRESETS") | ablation(50, "none", only="PRESETS")
+    small |= (
+        ablation(25, "none", only="PRESETS")
+        | ablation(50, "none", only="PRESETS")
+        | ablation(100, "none", only="PRESETS")
+    )
     return full | small | choosing() | evidence() | teachers() | paper() | speed() | windows() | forms() | rest()
