@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import warnings
@@ -17,7 +18,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd_tune.reporting.seed_noise import Rival, completed, rivals, seed_noise
-from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.attributes import RECIPE, StudyRecord
 from dfkd_tune.search.ranking import Score, Smallest, rows_of, run_name
 from dfkd_tune.teachers.metering.parts import in_order
 from dfkd_tune.training import metrics as metric
@@ -286,6 +287,17 @@ class Findings:
             made = copy(made)
             made.values, made.user_attrs = [pruned["objective"]], dict(pruned)
         return made
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe of ``student`` as its own run trained it, as plain values; empty without one."""
+        if self.student is None:
+            return {}
+        tree, known = json.loads(self.student.user_attrs[RECIPE]), StudyRecord.of(self.study)
+        trained_again = self.promoted is not None and self.promoted["run"] != run_name(self.promoted["trial"])
+        if trained_again and known.has_short_trials:
+            tree["steps"] = known.identity["space"]["preset"]["steps"]
+        return tree
 
     @property
     def smallest(self) -> Smallest | None:

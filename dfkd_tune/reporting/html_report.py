@@ -18,7 +18,7 @@ from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import Findings, find, front
 from dfkd_tune.reporting.seed_noise import completed
-from dfkd_tune.search.attributes import RECIPE, StudyRecord
+from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import open_client, preflight
@@ -152,7 +152,7 @@ def page(found: Findings, held: Recorded) -> str:
         ],
         wide=WIDE,
         student=student,
-        recipe=yaml_io.dump(json.loads(student.user_attrs[RECIPE])) if student else "",
+        recipe=yaml_io.dump(found.recipe) if student else "",
         trials=list(zip(listed, recipes, strict=True)),
         alike=alike,
         front=[trial.number for trial in front(found.trials)],

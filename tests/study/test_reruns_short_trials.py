@@ -8,6 +8,7 @@ from whole_studies import run
 
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.reporting.findings import find
+from dfkd_tune.reporting.html_report import page, recorded
 from dfkd_tune.search.attributes import RECIPE, StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking.run_lookup import find_run
@@ -56,3 +57,10 @@ def test_the_smallest_student_is_pruned_from_those_that_trained_all_steps(store,
     smallest = StudyRecord.of(load_study(store.storage, "short-smaller")).smallest
     assert smallest is not None and smallest["seeds"] == (2 if ended.promoted.trial is not None else 3)
     assert {r.data.params["steps"] for r in store.runs("short-smaller", "smaller")} == {"40"}
+
+
+def test_the_report_tells_the_recipe_and_the_steps_as_they_were_trained(store, short):
+    study = load_study(store.storage, "short-trials")
+    assert find(study).recipe["steps"] == 40
+    shown = page(find(study), recorded(store.tracking, find(study)))
+    assert "steps: 40" in shown and "10 steps each; re-runs and baseline 40" in shown
