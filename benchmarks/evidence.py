@@ -80,7 +80,9 @@ def students(dataset: str, args: argparse.Namespace, seed: int) -> list[dict[str
     x = table["X"][table["test"]]
     about = {"name": "evidence", "trials": args.trials, "seed": seed, "leaders": LEADERS, "reruns": SEEDS - 1}
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(spec_of(dataset, args, Path(folder), about))
+        prepared = prepare(
+            spec_of(dataset, args, Path(folder), about, {"budget": {"steps": args.steps, "trial_share": 1}})
+        )
         uri, storage = (sqlite_url(Path(folder) / name) for name in ("mlflow.db", "optuna.db"))
         run_study(prepared, storage, uri)
         study = load_study(storage, "evidence")

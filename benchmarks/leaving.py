@@ -244,7 +244,7 @@ def main() -> None:
             print(name, *cells, sep=" | ")
         print({name: round(value, 1) for name, value in ratios.items()}, flush=True)
         if args.publish:
-            figures.publish({key: measured(rows, ratios, f"{trials} trials of {steps:,} steps")})
+            figures.publish({key: measured(rows, ratios, f"{trials} trials, finished students of {steps:,} steps")})
 
 
 if __name__ == "__main__":

@@ -242,7 +242,7 @@ def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Mea
         rows: what ``one`` returned.
         args: trials, steps, parameters and seed.
     """
-    budget = f"{args.trials} trials of {args.steps:,} steps, {args.parameters:,} parameters"
+    budget = f"{args.trials} trials, finished students of {args.steps:,} steps, {args.parameters:,} parameters"
     values = {"geometric_mean": round(geometric([row["ratio"] for row in rows if "ratio" in row]), 2)}
     table = {row["teacher"]: cells(row) for row in rows}
     return {"matrix": figures.Measured([args.seed], budget, table, values, tier="T0, T3")}

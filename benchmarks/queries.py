@@ -243,7 +243,7 @@ def draw(found: Mapping[str, dict[str, Any]], file: Path) -> None:
 
 def entries(found: Mapping[str, dict[str, Any]], args: argparse.Namespace) -> dict[str, figures.Measured]:
     """What a run publishes: for each teacher and method, the RMSE by total."""
-    budget = f"{args.trials} trials of {args.steps:,} steps"
+    budget = f"{args.trials} trials, finished students of {args.steps:,} steps"
     return {"queries": figures.Measured(args.seeds, budget, table_of(found, columns_of(args)), open_rows=True)}
 
 

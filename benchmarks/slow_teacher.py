@@ -104,7 +104,7 @@ def entries(found: list[dict], args: argparse.Namespace) -> dict[str, figures.Me
         minutes = (asked + more) * args.milliseconds / 60_000
         name = f"`budget.teacher_rows: {each['budget']}`" if each["budget"] else "without a limit"
         rows[name] = [f"{asked / 1e6:.2f} million", f"{minutes:.1f}", f"{each['best nrmse']:.3f}", f"{more:,}"]
-    budget = f"{args.trials} trials of {args.steps:,} steps, and one more trial in a second session"
+    budget = f"{args.trials} trials, finished students of {args.steps:,} steps, and one more trial in a second session"
     return {"slow_teacher": figures.Measured([args.seed], budget, rows)}
 
 

@@ -72,13 +72,17 @@ def study(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
         "ratio_by_round": ", ".join(f"{each['faster']:.1f}" for each in rounds),
     }
     return _one(
-        "handwritten", f"{args.trials} trials of {args.study_steps:,} steps", rows, values, [*range(len(rounds))]
+        "handwritten",
+        f"{args.trials} trials, finished students of {args.study_steps:,} steps",
+        rows,
+        values,
+        [*range(len(rounds))],
     )
 
 
 def quickstart(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
     values = {"seconds": round(found["seconds"]), "gigabytes": round(found["peak_bytes"] / 1e9, 2)}
-    return _one("quickstart", "200 trials of 6,000 steps, two processes", values=values)
+    return _one("quickstart", "200 trials, finished students of 6,000 steps, two processes", values=values)
 
 
 def overhead(found: Found, args: argparse.Namespace) -> dict[str, Measured]:

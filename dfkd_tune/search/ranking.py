@@ -193,10 +193,8 @@ def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
 
 
 def _complete(study: optuna.Study) -> list[Candidate]:
-    complete, short = (
-        study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)),
-        StudyRecord.of(study).has_short_trials,
-    )
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    short = StudyRecord.of(study).has_short_trials
     return [
         Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE], rows_of(trial.user_attrs), short)
         for trial in complete

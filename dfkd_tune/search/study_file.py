@@ -135,13 +135,13 @@ class StudentSection:
 
 @strategy
 class Budget:
-    """``budget:`` the training budget, equal for all trials.
+    """``budget:`` the training budget.
 
     Args:
         steps: number of updates of a finished student, and of the baseline.
         trial_share: share of these steps that a trial trains, such as ``25%`` or 0.25. The best recipes are trained again with all of
-            them. By default a quarter, within a total number of queries half, and at least 1,000 steps; all where no recipe is
-            trained again (``reruns: 0``, ``pareto``).
+            them. By default a quarter, within a total number of queries half, and at least 1,000 steps; all where students of trials
+            are results themselves (``reruns: 0``, ``pareto``).
         batch: rows per update.
         pool: number of prior rows whose teacher outputs all trials share; by default chosen by the teacher's speed.
         bank: number of rows in each evaluation bank.

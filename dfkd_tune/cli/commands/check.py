@@ -116,7 +116,7 @@ def check(
         _divided(prepared)
         if asked_for is None
         else f"about {asked_for.total:,} teacher rows in all: {asked_for.opening:,} to know and time it, {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
-        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them), {asked_for.again:,} each in {asked_for.runs:,} re-runs and the like, {asked_for.certificate:,} for the certificate"
+        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them), {asked_for.again:,} each for {asked_for.runs:,} re-runs and the baseline, {asked_for.certificate:,} for the certificate"
         + (f", {asked_for.knowledge:,} for what more knowledge would buy" if asked_for.knowledge else "")
     )
     for name, words in facts.items():

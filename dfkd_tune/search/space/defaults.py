@@ -195,11 +195,11 @@ def defaults_of(kind: str, limited: bool, preset: str | None = None) -> TeacherD
 
 
 def untuned(kind: str, space: Space, limited: bool = False) -> Recipe:
-    """The baseline of a study: the untuned method with the budget of a trial and the largest student that fits.
+    """The baseline of a study: the untuned method with the budget of a finished student and the largest one that fits.
 
     Args:
         kind: kind of the teacher, from ``Probe.kind``.
-        space: search space of the study, whose preset has the budget of a trial.
+        space: search space of the study, whose preset has that budget.
         limited: whether the study has a total number of queries.
     """
     preset = space.preset

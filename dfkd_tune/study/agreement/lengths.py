@@ -10,9 +10,9 @@ LEAST_TRIAL_STEPS = 1_000
 """Steps below which trials are not shortened by default, as so short ones would not rank recipes."""
 
 
-def trains_again(spec: StudySpec) -> bool:
-    """Whether the best recipes are trained again at the end; with a second objective, the students of trials are the result."""
-    return bool(spec.study.reruns) and spec.study.pareto is None
+def needs_whole_trials(spec: StudySpec) -> bool:
+    """Whether students of trials are results themselves: without re-runs, and on the front of a second objective."""
+    return not spec.study.reruns or spec.study.pareto is not None
 
 
 def trial_steps(spec: StudySpec) -> int:
@@ -20,7 +20,7 @@ def trial_steps(spec: StudySpec) -> int:
     steps, given = spec.budget.steps, spec.budget.trial_share
     if given is not None:
         return max(1, round(given * steps))
-    if not trains_again(spec):
+    if needs_whole_trials(spec):
         return steps
     usual = TRIAL_SHARE if spec.budget.total_queries is None else SHARED_ROWS_SHARE
     return min(steps, max(LEAST_TRIAL_STEPS, round(usual * steps)))

@@ -15,7 +15,7 @@ from dfkd_tune.search.space.shared_rows import require_shared_rows
 from dfkd_tune.search.space.space import Space
 from dfkd_tune.search.study_file import StudySpec
 from dfkd_tune.students.module import Module
-from dfkd_tune.study.agreement.lengths import has_short_trials, trains_again, trial_steps
+from dfkd_tune.study.agreement.lengths import has_short_trials, needs_whole_trials, trial_steps
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.utils.strategy import name_of
@@ -37,11 +37,11 @@ def require_settings(spec: StudySpec) -> None:
 
 
 def require_trial_share(spec: StudySpec) -> None:
-    """Refuse trials that train shorter where no recipe is trained again."""
-    if not has_short_trials(spec) or trains_again(spec):
+    """Refuse trials that train shorter where their students are results."""
+    if not has_short_trials(spec) or not needs_whole_trials(spec):
         return
-    why = "study.reruns is 0" if spec.study.pareto is None else "study.pareto has no re-runs"
-    rule = f"the best recipes would be trained again with all steps, but {why}"
+    why = "study.pareto compares students of trials" if spec.study.pareto else "study.reruns is 0"
+    rule = f"no trial would train all steps, but {why}"
     raise SpecError(f"{spec.place}: budget.trial_share", rule, remedy="leave it out, so that trials train all steps")
 
 
