@@ -30,7 +30,8 @@ WIDTH = 110
 def timed(command: list[str], folder: Path) -> dict:
     """Seconds, peak bytes of memory and output of a command that must succeed; pages that processes share count once."""
     start = time.perf_counter()
-    environment = os.environ | {"COLUMNS": str(WIDTH)}
+    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # MLflow sets it
+    environment = inherited | {"COLUMNS": str(WIDTH)}
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
