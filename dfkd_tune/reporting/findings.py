@@ -295,8 +295,8 @@ class Findings:
             return {}
         tree, known = json.loads(self.student.user_attrs[RECIPE]), StudyRecord.of(self.study)
         trained_again = self.promoted is not None and self.promoted["run"] != run_name(self.promoted["trial"])
-        if trained_again and known.has_short_trials:
-            tree["steps"] = known.identity["space"]["preset"]["steps"]
+        if trained_again and known.shortened is not None:
+            tree["steps"] = known.shortened[1]
         return tree
 
     @property
@@ -338,6 +338,11 @@ class Findings:
         scores = [Score.of(score) for each in known.reruns.values() for score in each.values()]
         committee = any(score.committee > 0 and score.rows == known.answered for score in scores)
         return Rows(known.answered, min(had), max(had), rows_of(known.untuned), promoted, committee)
+
+    @property
+    def shortened(self) -> tuple[int, int] | None:
+        """Steps of a trial, and of the students that were trained again, if trials trained fewer."""
+        return StudyRecord.of(self.study).shortened
 
     @property
     def error(self) -> float | None:

@@ -165,7 +165,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         f"**{escaped(summary_text.headline(found))}**",
         "",
         f"Data-free distillation of {escaped(found.teacher)}: {escaped(params.get('features'))} features, {escaped(params.get('outputs'))} output{'s' * (params.get('outputs') != '1')}, "
-        f"inputs known at tier {found.tier}; {summary_text.state_counts(found)} trials of {escaped(params.get('steps'))} steps; "
+        f"inputs known at tier {found.tier}; {summary_text.state_counts(found)} trials of {escaped(params.get('trial_steps'))} steps; "
         f"objective `{found.objective}`; seed {escaped(params.get('seed'))}. No real row was read.",
         "",
         "### What was found",

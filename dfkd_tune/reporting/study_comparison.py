@@ -101,13 +101,13 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
 
 
 def _seeds(found: Findings, known: StudyRecord) -> list[float]:
-    """RMSE of each student of the promoted recipe and size."""
+    """RMSE of each student of the promoted recipe and size; of the promoted one alone if the others diverged."""
     if found.student is None:
         raise StudyMismatch(f"study {found.name!r}", "has no complete trial to compare", remedy="run more trials")
     if found.smallest is not None and found.smallest.size is not None:
         return [known.smaller[run]["rmse"] for run in found.smallest.size.runs]
     alike = untuned_students(known) if found.untuned else students(found.student, known)
-    return [score.rmse for score in alike]
+    return [score.rmse for score in alike] or [found.student.user_attrs[metric.RMSE]]
 
 
 def _log(rmse: float) -> float:

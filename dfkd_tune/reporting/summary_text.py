@@ -127,6 +127,15 @@ def _change(ratio: float) -> str:
     return "diverged" if math.isinf(ratio) else f"{100 * (ratio - 1):+.1f} %"
 
 
+def lengths(found: Findings) -> str:
+    """How many steps trials trained, and how many the students that may be promoted."""
+    assert found.shortened is not None  # the caller's condition
+    trial, whole = found.shortened
+    return (
+        f"Trials train {trial:,} steps. The best recipes are trained again with {whole:,}, as the untuned baseline is."
+    )
+
+
 def noise(found: Findings) -> str:
     """The size of the seed noise."""
     if found.noise is None:
@@ -206,6 +215,7 @@ def questions(found: Findings) -> list[tuple[str, str]]:
         ("What does a larger student gain?", size(found)),
         *small,
         *([("How small may the student be?", smallest_in_words(found.smallest))] if found.smallest is not None else []),
+        *([("How long do students train?", lengths(found))] if found.shortened is not None else []),
         ("How large is the seed noise?", noise(found)),
         *([("Is another recipe as good?", as_good(found))] if found.rivals else []),
         *([("How certain is the objective?", certainty(found))] if found.error is not None else []),

@@ -43,14 +43,17 @@ def wide(file: IO[str] | None = None) -> Console:
     return found if found.is_terminal else Console(file=file, width=PIPED)
 
 
-def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
+def table(trials: Sequence[FrozenTrial], objective: str, shortened: tuple[int, int] | None = None) -> Table:
     """A table of complete trials in the given order; below it, the choices that all their recipes share.
 
     Args:
         trials: complete trials.
         objective: name of the objective.
+        shortened: steps of a trial, and of a re-run, if trials train fewer.
     """
     recipes, alike = recipe_lines(trials)
+    if shortened is not None and trials:
+        alike = ", ".join([*filter(None, [alike]), "{:,} of {:,} steps".format(*shortened)])
     made = Table(
         box=None, pad_edge=False, header_style="bold", caption=alike and f"all: {alike}", caption_justify="left"
     )
@@ -87,6 +90,7 @@ def summary(
     objective: str,
     commands: Mapping[str, str],
     smallest: Mapping[str, Any] | None = None,
+    shortened: tuple[int, int] | None = None,
 ) -> None:
     """Print the best trials, the promoted student compared with the untuned baseline, and the next commands.
 
@@ -97,9 +101,10 @@ def summary(
         tier, objective: metadata tier and name of the objective.
         commands: description -> command.
         smallest: value of the study attribute ``smallest``.
+        shortened: steps of a trial, and of a re-run, if trials train fewer.
     """
     console.print()
-    console.print(table(completed(trials)[:5], objective))
+    console.print(table(completed(trials)[:5], objective, shortened))
     console.print()
     p = promoted(console, result, tier)
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):

@@ -114,15 +114,20 @@ class StudyRecord:
         return self.attributes.get(IDENTITY, {})
 
     @property
+    def shortened(self) -> tuple[int, int] | None:
+        """Steps of a trial, and of a re-run, if trials train fewer."""
+        space = self.identity.get("space", {})
+        return (space["trial_steps"], space["preset"]["steps"]) if "trial_steps" in space else None
+
+    @property
     def rerun_length(self) -> float:
         """Steps of a re-run over those of a trial."""
-        space = self.identity.get("space", {})
-        return space["preset"]["steps"] / space["trial_steps"] if "trial_steps" in space else 1.0
+        return 1.0 if self.shortened is None else self.shortened[1] / self.shortened[0]
 
     @property
     def has_short_trials(self) -> bool:
         """Whether trials train fewer steps than the re-runs of the best recipes."""
-        return self.rerun_length > 1
+        return self.shortened is not None
 
     @property
     def objective(self) -> str:

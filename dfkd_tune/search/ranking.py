@@ -185,11 +185,16 @@ def top_trials(study: optuna.Study, count: int) -> list[Candidate]:
 
 
 def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
-    """The ``count`` best recipes of complete trials and the baseline, best first; empty without a complete trial."""
-    found, record = _complete(study), StudyRecord.of(study)
-    if found and record.baseline is not None and math.isfinite(record.baseline):
-        found.append(Candidate(None, record.baseline, record.untuned[metric.RMSE], rows_of(record.untuned)))
-    return _best(found, count)
+    """The ``count`` best recipes of complete trials, best first, and the baseline if it ranks among them.
+
+    The baseline takes no trial's place: it has trained all steps, and trials may not have.
+    """
+    trials, record = top_trials(study, count), StudyRecord.of(study)
+    if not trials or record.baseline is None or not math.isfinite(record.baseline):
+        return trials
+    untuned = Candidate(None, record.baseline, record.untuned[metric.RMSE], rows_of(record.untuned))
+    ranks = untuned in _best([*trials, untuned], count)
+    return _best([*trials, untuned], count + 1) if ranks else trials
 
 
 def _complete(study: optuna.Study) -> list[Candidate]:
@@ -249,7 +254,7 @@ def trained_alike(students: Mapping[str, Score]) -> dict[str, Score]:
 
 
 def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> list[Promoted]:
-    """The best student of each of a study's ``count`` leading recipes, the promoted one first.
+    """The best student of each of a study's ``count`` recipes that are best over seeds, the promoted one first.
 
     Args:
         study: the recorded study.
@@ -257,7 +262,7 @@ def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> lis
         rerun: whether re-runs on record count.
     """
     known = StudyRecord.of(study)
-    found = ranked(top_candidates(study, count), known.reruns if rerun else {})
+    found = ranked(top_candidates(study, count), known.reruns if rerun else {})[:count]
     smallest = {"student": None} if known.smallest is None else known.smallest
     if not found or smallest["student"] is None or smallest["trial"] != found[0].trial:
         return found

@@ -3,10 +3,11 @@
 import math
 import random
 
+import optuna
 import pytest
 
-from dfkd_tune.search.attributes import BASELINE
-from dfkd_tune.search.ranking import Candidate, Score, choose, rerun_names, run_name, wanted
+from dfkd_tune.search.attributes import BASELINE, IDENTITY, UNTUNED
+from dfkd_tune.search.ranking import Candidate, Score, choose, rerun_names, run_name, top_candidates, wanted
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -130,3 +131,20 @@ def test_reruns_with_a_smaller_committee_are_made_anew_and_the_baseline_has_none
     for committee in (2, 1, 0):  # a student that is lost since takes no re-run away
         assert wanted(leading, 1, reruns, 264, committee) == []
     assert [name for _, name in wanted(leading, 1, reruns, 300, 0)] == ["rerun-0003-2", "rerun-baseline-2"]
+
+
+@pytest.mark.parametrize(
+    ("untuned", "count", "leading"), [(0.1, 1, [None, 1]), (0.25, 2, [1, None, 0]), (0.25, 1, [1])]
+)
+def test_the_baseline_takes_no_trial_s_place(untuned, count, leading):
+    study = optuna.create_study()
+    for value in (0.3, 0.2):
+        study.add_trial(optuna.create_trial(value=value, user_attrs={"rmse": value}))
+    study.set_user_attr(IDENTITY, {"space": {"trial_steps": 10, "preset": {"steps": 40}}})
+    assert [one.trial for one in top_candidates(study, count)] == sorted([0, 1], key=lambda k: -k)[:count]
+    study.set_user_attr(BASELINE, untuned)
+    study.set_user_attr(UNTUNED, {"rmse": untuned})
+    found = top_candidates(study, count)
+    assert [one.trial for one in found] == leading
+    assert [one.short for one in found] == [number is not None for number in leading]
+    assert choose(found, again(1, 0.05, 0.06) | again(None, untuned, untuned)).trial == 1

@@ -194,9 +194,12 @@ def test_a_study_without_a_complete_trial_promotes_none(store, tiny):
         register(store.tracking, "hopeless", "hopeless")
 
 
-def test_leaders_are_the_best_complete_trials_and_the_baseline(store, promoted):
+def test_leaders_are_the_best_complete_trials_and_a_baseline_among_them(store, promoted):
     study = load_study(store.storage, "promoted")
-    assert [leader.trial for leader in top_candidates(study, 3)] == best_of(store, "promoted", 3)
+    for count in (1, 2, 3, 4):
+        leading = top_candidates(study, count)
+        assert [leader.trial for leader in leading] == best_of(store, "promoted", count)
+        assert len([leader for leader in leading if leader.trial is not None]) == min(count, 3)
     assert len(top_candidates(study, 99)) == 4
 
 

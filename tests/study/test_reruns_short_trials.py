@@ -9,9 +9,12 @@ from whole_studies import run
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.html_report import page, recorded
+from dfkd_tune.reporting.seed_noise import completed
+from dfkd_tune.reporting.summary_text import questions
+from dfkd_tune.reporting.terminal_summary import table
 from dfkd_tune.search.attributes import RECIPE, StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.tracking.run_lookup import find_run
+from dfkd_tune.tracking.run_lookup import find_run, parent_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -51,6 +54,15 @@ def test_a_resume_with_another_share_is_refused(store, tiny, short):
         run(other, store)
 
 
+def test_reruns_are_added_to_a_study_of_whole_trials_if_its_trials_stay_whole(store, tiny):
+    about = {"trials": 2, "population": 2, "leaders": 1, "reruns": 0}
+    run(tiny("short-later", **about, budget={"steps": 1_200}), store)
+    with pytest.raises(StudyMismatch, match=r"study\.reruns: 0 -> 1 and so other steps of a trial \(budget\.trial_share"):
+        run(tiny("short-later", **about | {"reruns": 1}, budget={"steps": 1_200}), store)
+    ended = run(tiny("short-later", **about | {"reruns": 1}, budget={"steps": 1_200, "trial_share": 1}), store)
+    assert len(names_of(store, "short-later")) >= 1 and ended.progress.done == 2
+
+
 def test_the_smallest_student_is_pruned_from_those_that_trained_all_steps(store, tiny):
     about = ABOUT | {"trials": 2, "leaders": 1, "within": "99%"}
     ended = run(tiny("short-smaller", **about), store)
@@ -64,3 +76,22 @@ def test_the_report_tells_the_recipe_and_the_steps_as_they_were_trained(store, s
     assert find(study).recipe["steps"] == 40
     shown = page(find(study), recorded(store.tracking, find(study)))
     assert "steps: 40" in shown and "10 steps each; re-runs and baseline 40" in shown
+
+
+def test_no_reader_takes_the_steps_of_trials_for_those_of_the_promoted_student(store, short):
+    found = find(load_study(store.storage, "short-trials"))
+    told = dict(questions(found))["How long do students train?"]
+    assert told == "Trials train 10 steps. The best recipes are trained again with 40, as the untuned baseline is."
+    assert str(table(completed(found.trials), "robust", found.shortened).caption).endswith(", 10 of 40 steps")
+    note = parent_run(store.tracking, "short-trials").data.tags["mlflow.note.content"]
+    assert told in note and "4 complete trials of 10 steps; " in note
+
+
+def test_a_baseline_of_all_steps_takes_no_short_trial_s_place(store, tiny):
+    """It is better than every short trial, whose recipe is run again all the same."""
+    about = ABOUT | {"leaders": 1, "budget": {"steps": 400, "trial_share": "1%"}}
+    run(tiny("short-led", **about), store)
+    known = StudyRecord.of(load_study(store.storage, "short-led"))
+    best = min(store.trials("short-led"), key=lambda trial: trial.value)
+    assert known.baseline < best.value
+    assert {*known.reruns} == {"baseline", str(best.number)}

@@ -10,11 +10,13 @@ UNTUNED = {"search": {"optimizer.lr": [1e-9]}, "trials": 2, "leaders": 2, "rerun
 
 
 def best_of(store, name: str, count: int) -> list[int | None]:
-    """The numbers of the best trials, best first, and None for the baseline."""
+    """The numbers of the best trials, best first, and among them None for the baseline if it is better than one of so many."""
     scores = {t.number: t.value for t in store.trials(name) if t.state.name == "COMPLETE"}
+    best = sorted(scores, key=scores.get)[:count]
     (untuned,) = store.runs(name, "baseline")
     scores |= {None: untuned.data.metrics["robust"]}
-    return sorted(scores, key=scores.get)[:count]
+    with_untuned = sorted([*best, None], key=scores.get)
+    return best if with_untuned.index(None) >= count else with_untuned
 
 
 def names_of(store, name: str, status: str = "FINISHED") -> list[str]:

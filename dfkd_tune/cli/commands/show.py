@@ -62,13 +62,13 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     console.print()
     if findings.costs is not None:
         say(f"The front: no trial has less {findings.weighed} and a smaller {findings.objective}")
-        console.print(terminal_summary.table(front(trials, findings.costs), findings.objective))
+        console.print(terminal_summary.table(front(trials, findings.costs), findings.objective, findings.shortened))
         console.print()
     if findings.best is None:
         for trial in [trial for trial in trials if REASON in trial.user_attrs][-rows:]:
             say(f"trial {trial.number}: {trial.user_attrs[REASON]}")
         return
-    console.print(terminal_summary.table(completed(trials)[:rows], findings.objective))
+    console.print(terminal_summary.table(completed(trials)[:rows], findings.objective, findings.shortened))
     console.print()
     for question, answer in summary_text.questions(findings):
         console.print(f"[bold]{question}[/] {answer}", highlight=False)

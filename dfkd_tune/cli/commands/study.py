@@ -129,9 +129,8 @@ def study(
     told = _next(result.name, storage, tracking_uri)
     if ended < total:
         console.print(late, highlight=False, soft_wrap=True)
-    terminal_summary.summary(
-        console, result, trials, prepared.inputs.tier, changed.study.objective, told, recorded.smallest
-    )
+    about = (prepared.inputs.tier, changed.study.objective, told, recorded.smallest, recorded.shortened)
+    terminal_summary.summary(console, result, trials, *about)
 
 
 def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:

@@ -30,7 +30,7 @@ def leaders_are_settled(study: optuna.Study, leaders: int, unfinished: int) -> b
     if len(running) < unfinished:
         return False
     leading = [trials[one.trial] for one in top_candidates(study, leaders) if one.trial is not None]
-    if len(leading) < leaders - 1 or not leading:  # the untuned baseline may be one of them
+    if len(leading) < leaders:
         return False
     for trial in running:
         if (rung := trial.last_step) is None or rung < WARMUP:
