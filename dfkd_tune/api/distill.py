@@ -13,8 +13,8 @@ from torch import nn
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.live import View
-from dfkd_tune.api.sections import sections
-from dfkd_tune.errors import ExportError, SpecError
+from dfkd_tune.api.sections import require_single, sections
+from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import read_student, student_files
 from dfkd_tune.recipes.recipe import Recipe
@@ -93,10 +93,7 @@ def distill(
         "preset": preset,
     }
     tree = sections("distill", {"student": student, "budget": budget}, arguments, fixed)
-    if (tree.get("budget") or {}).get("total_queries") is not None:
-        raise SpecError(
-            "distill: budget.total_queries", "is the total of a study", remedy="use tune, with n_trials=1 for one"
-        )
+    require_single("distill", tree)
     with in_python("distill"), View.opened(), tempfile.TemporaryDirectory() as folder:
         given = (teacher, features, example_inputs, tree, architecture, trust_pickle, device)
         prepared, _ = Arguments("distill", *given, Path(folder)).prepared()

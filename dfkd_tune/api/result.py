@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,7 +81,7 @@ class Result:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial that has begun: number, state, objective, the leaves that it searched, and metrics by their names in MLflow."""
+        """One row a trial that has begun: number, state, objective, the leaves that it searched, metrics by their names in MLflow, and steps."""
         import pandas as pd
 
         rows = [
@@ -91,6 +92,7 @@ class Result:
                 for name, value in t.user_attrs.items()
                 if isinstance(value, int | float | str) and name not in UNSHOWN
             }
+            | ({"steps": json.loads(t.user_attrs[RECIPE])["steps"]} if RECIPE in t.user_attrs else {})
             for t in self.study.get_trials(deepcopy=False)
             if t.datetime_start is not None
         ]

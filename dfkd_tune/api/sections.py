@@ -10,6 +10,30 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.utils.quoting import quoted
 
+OF_STUDIES = {
+    "total_queries": ("is the total of a study", "use tune, with n_trials=1 for one"),
+    "trial_share": (
+        "is for trials whose recipes a study trains again",
+        "leave it out: steps is how long a student trains",
+    ),
+}
+"""Key of the section ``budget`` that only a whole study has -> why a single student has none, and what to do."""
+
+
+def require_single(function: str, tree: Mapping[str, Any]) -> None:
+    """Refuse what only a whole study has.
+
+    Args:
+        function: public name of the function that was called, which trains single students.
+        tree: the study file that the call describes.
+
+    Raises:
+        SpecError: for the first such key.
+    """
+    for key, (rule, remedy) in OF_STUDIES.items():
+        if (tree.get("budget") or {}).get(key) is not None:
+            raise SpecError(f"{function}: budget.{key}", rule, remedy=remedy)
+
 
 def sections(
     function: str,

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.error_words import in_python
-from dfkd_tune.api.sections import sections
+from dfkd_tune.api.sections import require_single, sections
 from dfkd_tune.errors import DfkdError, SpecError
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.sampling import smoothed
@@ -96,6 +96,7 @@ class Distillation:
             "search": search,
         }
         given = sections("Distillation", {"student": student, "budget": budget}, arguments, fixed)
+        require_single("Distillation", given)
         with in_python("Distillation"), tempfile.TemporaryDirectory() as folder:
             prepared, _ = Arguments(
                 "Distillation",

@@ -94,13 +94,18 @@ def _neurons(context: InitContext) -> tuple[Tensor, Tensor]:
 
 
 def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Cluster centers of the teacher's neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``."""
+    """Cluster centers of the teacher's neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``.
+
+    Of a teacher with no more different neurons than that, these neurons.
+    """
     from sklearn.cluster import KMeans
 
-    neurons, share = (part.numpy() for part in context.first_layer())
+    neurons, share = context.first_layer()
+    if len(different := torch.unique(neurons, dim=0)) <= width:
+        return different[:, :-1].T.contiguous(), different[:, -1].contiguous()
     seed = int(torch.randint(2**31, (1,), generator=rng))
     means = KMeans(width, n_init=2, random_state=seed)  # pyright: ignore[reportArgumentType]  # its default is a string
-    fit = means.fit(neurons, sample_weight=share)
+    fit = means.fit(neurons.numpy(), sample_weight=share.numpy())
     centers = torch.from_numpy(fit.cluster_centers_)
     return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()
 

@@ -22,7 +22,7 @@ from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.tracking.connection import guarded, line, open_client, pointed_at, preflight, quiet, single_attempt
-from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, require_study, trial_of
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, require_study, shortened, trial_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +54,7 @@ class Registered:
         report_rmse_words, worst_gap_words: both with their size over the standard deviation of the teacher's outputs, and which
             output the worst gap is of.
         outputs_words: RMSE of each output on the report bank; None of one output.
+        shortened: steps that it trained, and those of its study's finished students, if it trained fewer as trials may; None otherwise.
     """
 
     uri: str
@@ -69,6 +70,7 @@ class Registered:
     report_rmse_words: str | None = None
     worst_gap_words: str | None = None
     outputs_words: str | None = None
+    shortened: tuple[int, int] | None = None
 
 
 def certified(
@@ -239,6 +241,7 @@ def register(
         report_rmse_words=found.report_rmse_words,
         worst_gap_words=found.worst_gap_words,
         outputs_words=found.outputs_words,
+        shortened=shortened(run, parent),
     )
 
 

@@ -142,6 +142,11 @@ def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
     if len(rows) < 2 * ENOUGH or max(r[1] for r in rows) - min(r[1] for r in rows) < math.log2(SPAN):
         return None
     kinds = sorted({str(row[0]) for row in rows})
+    sizes_of = {kind: [size for own, size, _ in rows if str(own) == kind] for kind in kinds}
+    if (
+        sum(len(sizes) - 1 for sizes in sizes_of.values() if len({*sizes}) > 1) < ENOUGH
+    ):  # a line through so few is no finding
+        return None
     table = np.array([(kinds.index(str(kind)), size, value) for kind, size, value in rows])
     rng = np.random.default_rng(0)
     gradients = [_gradient(table[rng.integers(len(table), size=len(table))]) for _ in range(RESAMPLES)]

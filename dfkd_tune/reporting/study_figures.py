@@ -72,13 +72,18 @@ def draw_history(axes: Axes, found: Findings) -> None:
         top = axes.get_xaxis_transform()
         axes.scatter(gone, [0.97] * len(gone), marker="x", s=16, color=SOFT, lw=1, label="pruned", transform=top)
     if found.baseline is not None:
-        axes.axhline(found.baseline, color=WORST, lw=1, ls="--", label="untuned baseline")
+        axes.axhline(found.baseline, color=WORST, lw=1, ls="--", label=_untuned(found))
     axes.set_yscale("log")
     label(axes, "trial", found.objective)
     plain_ticks(axes.yaxis)
     places = axes.xaxis.get_major_locator()
     assert isinstance(places, MaxNLocator)  # the default of a linear axis
     places.set_params(integer=True)
+
+
+def _untuned(found: Findings) -> str:
+    """The untuned baseline, with its steps where trials train fewer."""
+    return "untuned baseline" if found.shortened is None else f"untuned baseline, {found.shortened[1]:,} steps"
 
 
 def choices(found: Findings, leaf: str) -> Figure:

@@ -136,6 +136,13 @@ def lengths(found: Findings) -> str:
     )
 
 
+def short_student(shortened: tuple[int, int]) -> str:
+    """That a student trained fewer steps than those that are promoted: its own steps, and theirs."""
+    return "it trained {:,} of {:,} steps, as trials do; the study promotes students of all steps when it ends".format(
+        *shortened
+    )
+
+
 def noise(found: Findings) -> str:
     """The size of the seed noise."""
     if found.noise is None:

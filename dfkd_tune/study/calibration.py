@@ -200,7 +200,7 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
 
 def _key(prepared: Prepared) -> str:
     """Cache key of a calibration: machine, teacher and structure of a trial."""
-    recipe, size = prepared.space.preset, prepared.size
+    recipe, size = replace(prepared.space.preset, steps=trial_steps(prepared.spec)), prepared.size
     words = (hardware.name(), prepared.device, prepared.teacher.sha256, size, repr(recipe))
     return hashlib.sha256(repr(words).encode()).hexdigest()[:32]
 

@@ -152,6 +152,15 @@ def trial_of(run: Run) -> int | None:
     return int(run.data.params[param.TRIAL]) if param.TRIAL in run.data.params else None
 
 
+def shortened(run: Run, parent: Run | None) -> tuple[int, int] | None:
+    """Steps of a run's student, and of its study's finished students, if it trained fewer as trials may."""
+    of_study = None if parent is None else parent.data.params.get(param.STEPS)
+    if of_study is None or param.STEPS not in run.data.params:
+        return None
+    own, whole = int(run.data.params[param.STEPS]), int(of_study)
+    return (own, whole) if own < whole else None
+
+
 @contextmanager
 def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
     """Download the artifacts of a run under ``part`` into a temporary directory.

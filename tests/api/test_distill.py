@@ -212,8 +212,12 @@ def test_a_student_takes_and_returns_rows_as_its_teacher_does():
     torch.testing.assert_close(student(x.float()), student(x))
 
 
-def test_a_total_of_queries_is_for_studies():
+def test_what_only_a_study_has_is_refused():
     asked = []
     with pytest.raises(dt.DfkdError, match="is the total of a study; use tune"):
         dt.distill(asked.append, features=FEATURES, budget={"total_queries": 500})
+    with pytest.raises(
+        dt.DfkdError, match=r"distill: budget\.trial_share: is for trials whose recipes a study trains again"
+    ):
+        dt.distill(asked.append, features=FEATURES, budget={"trial_share": 0.5})
     assert not asked

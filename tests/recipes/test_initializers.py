@@ -1,9 +1,11 @@
 """Initial weights: an output layer that is fitted, and a first layer of the teacher's neurons."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from dfkd_tune.recipes.initializers import Neurons, Random
+from dfkd_tune.recipes.initializers import Neurons, Random, _centers
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.rbf import RBF
 from dfkd_tune.students.shrinking import RIDGE
@@ -50,6 +52,17 @@ def test_a_student_with_room_for_all_neurons_begins_as_the_teacher(problem, more
     (first, bias, *_), loss = begun(problem, Neurons(), MLP(width=HIDDEN + more))
     torch.testing.assert_close(torch.cat([first, bias[None]]).T[:HIDDEN], problem.neurons[0])
     assert loss < 1e-5 * float(problem.pool.values.var())
+
+
+def test_neurons_that_the_teacher_has_twice_take_one_place(problem, monkeypatch):
+    """With room for the different ones, all of them are there, and nothing is clustered."""
+    neurons, share = problem.neurons
+    twice = torch.cat([neurons, neurons[:3]]), torch.cat([share, share[:3]])
+    context = SimpleNamespace(first_layer=lambda: twice)
+    monkeypatch.setattr("sklearn.cluster.KMeans.fit", None)
+    first, bias = _centers(context, HIDDEN, torch.Generator())
+    mine = torch.cat([first, bias[None]]).T
+    assert mine.shape == neurons.shape and float(torch.cdist(mine, neurons).amin(1).max()) == 0
 
 
 def test_a_student_that_tells_no_last_hidden_layer_starts_as_drawn(problem):

@@ -64,6 +64,13 @@ def test_size_is_told_within_generators():
     assert size_effect(of(direct=[1.0] * 9)) is None  # of one size
 
 
+def test_a_line_through_a_pair_of_sizes_is_no_finding():
+    """Only one generator has two sizes, so that every resample would give the same line."""
+    pair = [trial(1.0, "direct", parameters=100.0), trial(0.7, "direct", parameters=200.0)]
+    alike = [trial(value, "gaussian", parameters=200.0) for value in (0.5, 0.6, 0.7, 0.8)]
+    assert size_effect(numbered([*pair, *alike])) is None
+
+
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=12))
 def test_nothing_beats_the_front(points):
     trials = numbered([trial(float(value), parameters=float(size)) for size, value in points])

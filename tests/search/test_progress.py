@@ -7,7 +7,7 @@ import pytest
 from made_trials import trial
 from optuna.trial import TrialState
 
-from dfkd_tune.search.attributes import BASELINE, RERUNS, SMALLER, SMALLEST, UNTUNED
+from dfkd_tune.search.attributes import BASELINE, IDENTITY, RERUNS, SMALLER, SMALLEST, UNTUNED
 from dfkd_tune.search.progress import FinishedTrial, Progress, study_progress, totals
 from dfkd_tune.search.ranking import pruned_name
 from dfkd_tune.search.study_file import StudySection
@@ -58,6 +58,16 @@ def test_the_share_reaches_one_with_the_last_rerun():
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     fewer = study_progress(study, StudySection(trials=1, reruns=0), 0, 1.0)  # a later call may ask for fewer
     assert (fewer.total, fewer.ended, fewer.share) == (3, 3, 1.0)
+
+
+def test_a_baseline_of_all_steps_counts_for_the_share_of_short_trials():
+    about, study = StudySection(trials=2, leaders=1, reruns=1), study_of()
+    study.set_user_attr(IDENTITY, {"space": {"trial_steps": 10, "preset": {"steps": 40}}})
+    study.add_trial(trial(0.5))
+    assert study_progress(study, about, 0, 1.0).share == pytest.approx(1 / 10)
+    study.set_user_attr(BASELINE, 0.4)
+    assert study_progress(study, about, 0, 1.0).share == pytest.approx(5 / 10)
+    assert study_progress(study, about, 1, 1.0).share == 0  # a session that goes on begins with both
 
 
 def test_pruned_students_are_told_while_they_train_and_count_for_the_share():

@@ -136,10 +136,13 @@ def test_a_calibration_is_kept_and_asked_of_the_same_structure_alone(measured, o
     assert len(measured["calls"]) == 1
     calibrate(open_ended(student={"max_parameters": 100}), tmp_path)
     assert len(measured["calls"]) == 2
+    longer = open_ended()
+    calibrate(replace(longer, spec=replace(longer.spec, budget=replace(longer.spec.budget, trial_share=0.5))), tmp_path)
+    assert len(measured["calls"]) == 3
     for file in tmp_path.glob("*.json"):
         file.write_text(json.dumps({"rates": "?"}))
     assert calibrate(open_ended(), tmp_path) == first
-    assert len(measured["calls"]) == 3
+    assert len(measured["calls"]) == 4
     assert calibrate(open_ended(), tmp_path / "other", keep=False) == first
     assert not (tmp_path / "other").exists()
 

@@ -57,7 +57,9 @@ def test_a_resume_with_another_share_is_refused(store, tiny, short):
 def test_reruns_are_added_to_a_study_of_whole_trials_if_its_trials_stay_whole(store, tiny):
     about = {"trials": 2, "population": 2, "leaders": 1, "reruns": 0}
     run(tiny("short-later", **about, budget={"steps": 1_200}), store)
-    with pytest.raises(StudyMismatch, match=r"study\.reruns: 0 -> 1 and so other steps of a trial \(budget\.trial_share"):
+    with pytest.raises(
+        StudyMismatch, match=r"study\.reruns: 0 -> 1 and so other steps of a trial \(budget\.trial_share"
+    ):
         run(tiny("short-later", **about | {"reruns": 1}, budget={"steps": 1_200}), store)
     ended = run(tiny("short-later", **about | {"reruns": 1}, budget={"steps": 1_200, "trial_share": 1}), store)
     assert len(names_of(store, "short-later")) >= 1 and ended.progress.done == 2
@@ -95,3 +97,13 @@ def test_a_baseline_of_all_steps_takes_no_short_trial_s_place(store, tiny):
     best = min(store.trials("short-led"), key=lambda trial: trial.value)
     assert known.baseline < best.value
     assert {*known.reruns} == {"baseline", str(best.number)}
+
+
+def test_who_takes_a_short_student_is_told(store, short, dfkd, tmp_path):
+    told = "trial 1: it trained 10 of 40 steps, as trials do"
+    for command in (["register", "short-trials", "--model", "short"], ["export", "short-trials", "--out", "s.pt2"]):
+        taken = dfkd(*command, "--trial", 1, "--tracking-uri", store.tracking)
+        assert taken.status == 0 and told in taken.out, taken.err
+        if short.promoted.trial is not None:
+            promoted = dfkd(*command, "--tracking-uri", store.tracking)
+            assert promoted.status == 0 and "as trials do" not in promoted.out, promoted.err

@@ -116,7 +116,7 @@ def check(
         _divided(prepared)
         if asked_for is None
         else f"about {asked_for.total:,} teacher rows in all: {asked_for.opening:,} to know and time it, {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
-        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them), {asked_for.again:,} each for {asked_for.runs:,} re-runs and the baseline, {asked_for.certificate:,} for the certificate"
+        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them), {asked_for.again:,} each for {_finished(asked)}, {asked_for.certificate:,} for the certificate"
         + (f", {asked_for.knowledge:,} for what more knowledge would buy" if asked_for.knowledge else "")
     )
     for name, words in facts.items():
@@ -151,7 +151,7 @@ def check(
         if asks > ANNOUNCED_S:
             click.echo(f"the estimate asks this teacher for about {rows:,} rows, which take {clock(asks)}", err=True)
         taken = estimate(prepared)
-        every = f"{_number(taken.trial)} s a trial, re-runs included; pruning makes it less"
+        every = f"re-runs included; {_number(taken.trial)} s a trial; pruning makes it less"
         folder = paths.shared_folder(paths.optuna_url(None), "calibration")
         plan = choose_parallelism(prepared, folder=folder, keep=False, forked=sys.platform == "linux")
         say(
@@ -162,6 +162,15 @@ def check(
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
         return ended(prepared.gain())
     ended(None)
+
+
+def _finished(spec: StudySpec) -> str:
+    """The students of a study that train all steps."""
+    from dfkd_tune.study.agreement.lengths import most_reruns
+
+    again, pruned = most_reruns(spec), spec.study.smaller_runs
+    parts = [f"up to {again:,} re-runs"] * bool(again) + [f"up to {pruned:,} pruned students"] * bool(pruned)
+    return " and ".join([*parts, "the baseline"])
 
 
 def _again(spec: StudySpec) -> str:

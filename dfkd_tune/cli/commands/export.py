@@ -78,6 +78,7 @@ def export(
         )  # seconds, for which a refusal does not wait
 
         writing = StudentExport(uri, name, *found, form, file, not no_libm, guard)
+        _tell_short(writing)
         if precision != "float32":
             problem = register.problem_of(uri, name, writing.run, sources)
             return _tell_small(writing, precision, writing.write_small(problem, precision, within))
@@ -88,6 +89,18 @@ def export(
         _tell(writing, writing.write(evaluator))
     if missing is not None:
         click.echo(f"the file was not compared with the teacher: {missing}", err=True)
+
+
+def _tell_short(writing: StudentExport) -> None:
+    """Say so if the student trained fewer steps than those that studies promote."""
+    from dfkd_tune.reporting.summary_text import short_student
+    from dfkd_tune.search.ranking import recipe_name
+    from dfkd_tune.tracking.connection import open_client
+    from dfkd_tune.tracking.run_lookup import parent_of, shortened, trial_of
+
+    run, client = writing.run, open_client(writing.uri)
+    if (found := shortened(run, parent_of(client, run.info.experiment_id))) is not None:
+        click.echo(f"{recipe_name(trial_of(run))}: {short_student(found)}")
 
 
 def _tell(writing: StudentExport, written: Written) -> None:

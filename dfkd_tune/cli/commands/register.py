@@ -57,6 +57,10 @@ def register(
         f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g} on the selection bank; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
     )
+    if done.shortened is not None:
+        from dfkd_tune.reporting.summary_text import short_student
+
+        click.echo(f"{recipe_name(done.trial)}: {short_student(done.shortened)}")
     if done.report_rmse is not None:
         click.echo(
             f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse_words}, on the report bank; "

@@ -69,7 +69,9 @@ def difference(
         leaves = [leaf for leaf in leaves if leaf not in told_by]
         changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
     if not changed and was.get("study.reruns") != asked.get("study.reruns"):  # it is free otherwise
-        changed = [f"{_change('study.reruns', was, asked)} and so other steps of a trial (budget.trial_share sets them)"]
+        changed = [
+            f"{_change('study.reruns', was, asked)} and so other steps of a trial (budget.trial_share sets them)"
+        ]
     if not changed:  # the study files are equal, so the difference lies elsewhere
         a, b = _flatten(known), _flatten(mine)
         changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]

@@ -31,10 +31,14 @@ def has_short_trials(spec: StudySpec) -> bool:
     return trial_steps(spec) < spec.budget.steps
 
 
+def most_reruns(spec: StudySpec) -> int:
+    """Number of re-runs, those of a baseline that ranks among the best recipes included."""
+    return (min(spec.study.leaders, spec.study.trials) + 1) * spec.study.reruns
+
+
 def whole_runs(spec: StudySpec) -> int:
-    """About how many students train all steps: re-runs, the baseline, and those in search of the smallest."""
-    about = spec.study
-    return min(about.leaders, about.trials) * about.reruns + 1 + about.smaller_runs
+    """About how many students train all steps, at most: re-runs, the baseline, and those in search of the smallest."""
+    return most_reruns(spec) + 1 + spec.study.smaller_runs
 
 
 def length(spec: StudySpec) -> float:

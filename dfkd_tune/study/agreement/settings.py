@@ -42,7 +42,9 @@ def require_trial_share(spec: StudySpec) -> None:
         return
     why = "study.pareto compares students of trials" if spec.study.pareto else "study.reruns is 0"
     rule = f"no trial would train all steps, but {why}"
-    raise SpecError(f"{spec.place}: budget.trial_share", rule, remedy="leave it out, so that trials train all steps")
+    raise SpecError(
+        f"{spec.place}: budget.trial_share", rule, remedy="leave trial_share out, so that trials train all steps"
+    )
 
 
 def require_within(spec: StudySpec) -> None:

@@ -50,6 +50,21 @@ def test_check_names_the_preset(dfkd, tmp_path, small_teacher, given, preset):
     assert preset in ended.out
 
 
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({}, "each for up to 8 re-runs and the baseline,"),
+        ({"trials": 2}, "each for up to 6 re-runs and the baseline,"),
+        ({"reruns": 0}, "each for the baseline,"),
+        ({"within": "5%"}, "each for up to 8 re-runs and up to 24 pruned students and the baseline,"),
+    ],
+)
+def test_check_counts_the_students_that_train_all_steps(dfkd, tmp_path, small_teacher, about, told):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": {"name": "c"} | about, "teacher": small_teacher}))
+    ended = dfkd("check", "study.yaml", "--no-estimate")
+    assert ended.status == 0 and told in ended.out, ended.out
+
+
 def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("checked", trials=7)))
     ended = dfkd("check", "study.yaml")
