@@ -143,9 +143,8 @@ def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
         return None
     kinds = sorted({str(row[0]) for row in rows})
     sizes_of = {kind: [size for own, size, _ in rows if str(own) == kind] for kind in kinds}
-    if (
-        sum(len(sizes) - 1 for sizes in sizes_of.values() if len({*sizes}) > 1) < ENOUGH
-    ):  # a line through so few is no finding
+    several = sum(len(sizes) - 1 for sizes in sizes_of.values() if len({*sizes}) > 1)
+    if several < ENOUGH:  # a line through so few is no finding
         return None
     table = np.array([(kinds.index(str(kind)), size, value) for kind, size, value in rows])
     rng = np.random.default_rng(0)

@@ -27,7 +27,7 @@ def list_studies(as_json: bool, storage: str | None) -> None:
         click.echo(json.dumps([study.plain() for study in found], indent=1))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("study", "teacher", "trials", "best", "tier", "changed"):
+    for name in ("study", "teacher", "trials", "best trial", "tier", "changed"):
         table.add_column(name, overflow="fold")
     for study in found:
         states = ", ".join(f"{count:,} {state}" for state, count in study.trials.items()) or "none yet"

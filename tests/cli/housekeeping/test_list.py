@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 def test_list(dfkd, two, tmp_path):
     ended = dfkd("list", cwd=two.home)
     head, first, second = ended.out.splitlines()
-    assert ended.status == 0 and head.split() == ["study", "teacher", "trials", "best", "tier", "changed"]
+    assert ended.status == 0 and head.split() == ["study", "teacher", "trials", "best", "trial", "tier", "changed"]
     assert first.startswith("valve") and second.startswith("pump")
     assert "teacher.safetensors" in first and "robust" in first and "T0" in first
     plain = json.loads(dfkd("list", "--json", cwd=two.home).out)
