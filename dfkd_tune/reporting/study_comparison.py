@@ -16,7 +16,7 @@ from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.ranking import recipe_name
 from dfkd_tune.training import metrics as metric
 
-IGNORED = {"study.name", "teacher.path", "teacher.architecture", "features"}
+IGNORED = {"study.name", "teacher.path", "teacher.architecture", "features", "budget.trial_share"}
 """Leaves of a study file that differ without a difference in what was asked."""
 
 
@@ -137,10 +137,19 @@ def _student(found: Findings, known: StudyRecord, values: Sequence[float], span:
 
 
 def _settings(found: Sequence[Findings], records: Sequence[StudyRecord]) -> dict[str, dict[str, Any]]:
-    flat = {each.name: _flat(known.spec or {}) for each, known in zip(found, records, strict=True)}
+    flat = {
+        each.name: _flat(known.spec or {}) | {"trial_steps": _trial_steps(known)}
+        for each, known in zip(found, records, strict=True)
+    }
     leaves = sorted({leaf for leaves in flat.values() for leaf in leaves} - IGNORED)
     values = {leaf: {name: leaves.get(leaf) for name, leaves in flat.items()} for leaf in leaves}
     return {leaf: held for leaf, held in values.items() if len({repr(value) for value in held.values()}) > 1}
+
+
+def _trial_steps(known: StudyRecord) -> int | None:
+    """Steps of a trial, which a study file may leave to the default."""
+    whole = known.identity.get("space", {}).get("preset", {}).get("steps")
+    return whole if known.shortened is None else known.shortened[0]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -89,6 +89,18 @@ def test_the_best_is_first_and_settings_that_differ_are_told():
     assert found.plain()["studies"][0]["name"] == "two"
 
 
+def test_trials_differ_by_the_steps_that_they_train_and_not_by_who_said_so():
+    def of(name: str, trial_steps: int, **budget):
+        found = made(name, 0.1, spec={"budget": budget})
+        space = {"preset": {"steps": 4_000}, "trial_steps": trial_steps}
+        found.study.user_attrs["identity"]["space"] = space
+        return found
+
+    said, left, other = of("said", 1_000, trial_share=0.25), of("left", 1_000), of("other", 400, trial_share=0.1)
+    assert compare_studies([said, left]).settings == {}
+    assert compare_studies([left, other]).settings == {"trial_steps": {"left": 1_000, "other": 400}}
+
+
 def test_what_does_not_compare_is_refused_with_why():
     one = made("one", 0.1)
     for other, words in (
