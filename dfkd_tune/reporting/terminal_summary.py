@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import IO
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -14,6 +14,7 @@ from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import SPAN
 from dfkd_tune.reporting.seed_noise import completed
 from dfkd_tune.reporting.summary_text import recipe_lines
+from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.progress import StudyResult
 from dfkd_tune.search.ranking import Promoted, Smallest, recipe_name, run_name
 from dfkd_tune.training import metrics as metric
@@ -89,8 +90,7 @@ def summary(
     tier: str,
     objective: str,
     commands: Mapping[str, str],
-    smallest: Mapping[str, Any] | None = None,
-    shortened: tuple[int, int] | None = None,
+    known: StudyRecord,
 ) -> None:
     """Print the best trials, the promoted student compared with the untuned baseline, and the next commands.
 
@@ -100,11 +100,10 @@ def summary(
         trials: its trials.
         tier, objective: metadata tier and name of the objective.
         commands: description -> command.
-        smallest: value of the study attribute ``smallest``.
-        shortened: steps of a trial, and of a re-run, if trials train fewer.
+        known: the study's attributes.
     """
     console.print()
-    console.print(table(completed(trials)[:5], objective, shortened))
+    console.print(table(completed(trials)[:5], objective, known.shortened))
     console.print()
     p = promoted(console, result, tier)
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):
@@ -116,8 +115,8 @@ def summary(
             highlight=False,
             soft_wrap=True,
         )
-    if smallest is not None:
-        told = summary_text.smallest_in_words(Smallest.of(smallest))
+    if known.smallest is not None:
+        told = summary_text.smallest_in_words(Smallest.of(known.smallest))
         console.print(f"Smallest student: {told}", highlight=False, soft_wrap=True)
     console.print()
     for what, command in commands.items():

@@ -152,7 +152,7 @@ def study_progress(
     pruned, further = p.pruned_students or (0, about.pruned_students)
     pruned = pruned if pruning or known.smallest is None else further
     longer = known.rerun_length
-    untuned = longer > 1 and not before  # a trial more is nothing, and a session that goes on has it
+    untuned = longer > 1 and not before  # else it is as one trial more, or known since an earlier session
     whole, done = extra + further + untuned, again + pruned + (untuned and p.baseline is not None)
     p.worth = 1 / max(1, about.trials - before + longer * whole)
     p.share = min(1.0, (ended - before + longer * done) * p.worth)

@@ -44,7 +44,7 @@ class Queries:
         trial: rows of one trial, averaged over the recipes it may have.
         trials: number of trials.
         again: rows of one student that trains all steps.
-        runs: number of such students: re-runs and the baseline.
+        runs: number of such students, at most: re-runs, the baseline, and those in search of the smallest.
         certificate: rows for the certificate of the promoted student.
         knowledge: rows of the estimate of what more knowledge would buy, at the end of the study; 0 without it.
     """

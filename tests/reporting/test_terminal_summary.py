@@ -9,6 +9,7 @@ from rich.console import Console
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.summary_text import headline, why_higher
 from dfkd_tune.reporting.terminal_summary import promoted, summary
+from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.progress import Progress, StudyResult
 from dfkd_tune.search.ranking import Promoted
 
@@ -22,7 +23,7 @@ def printed(show, rmse: float = 0.2, **about) -> str:
 
 
 def ending(objective: str):
-    return lambda console, result: summary(console, result, [], "T0", objective, {})
+    return lambda console, result: summary(console, result, [], "T0", objective, {}, StudyRecord({}))
 
 
 def test_a_higher_rmse_is_explained():

@@ -129,8 +129,7 @@ def study(
     told = _next(result.name, storage, tracking_uri)
     if ended < total:
         console.print(late, highlight=False, soft_wrap=True)
-    about = (prepared.inputs.tier, changed.study.objective, told, recorded.smallest, recorded.shortened)
-    terminal_summary.summary(console, result, trials, *about)
+    terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told, recorded)
 
 
 def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:
