@@ -51,6 +51,13 @@ def test_sampler_and_pruner_are_no_difference():
     assert difference(IDENTITY, IDENTITY | {"space": {}}, FILES, now) == "budget.steps: 40 -> 41"
 
 
+def test_reruns_are_a_difference_only_by_the_steps_of_trials():
+    before, now = ({**FILES, "study": {"name": "a", "reruns": count}} for count in (0, 2))
+    short = difference(IDENTITY | {"space": {}}, IDENTITY | {"space": {"trial_steps": 10}}, before, now)
+    assert short == "study.reruns: 0 -> 2 and so other steps of a trial (budget.trial_share sets them)"
+    assert difference(IDENTITY, IDENTITY | {"seed": -1}, before, now).startswith("seed: ")
+
+
 def test_a_path_is_found_from_any_folder_and_anything_else_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
