@@ -68,7 +68,7 @@ def difference(
         told_by = {leaf.rpartition(".")[0] for leaf in leaves}  # an empty section, where the other one has keys
         leaves = [leaf for leaf in leaves if leaf not in told_by]
         changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-    steps, wanted = (each.get("space", {}).get("trial_steps") for each in (known, mine))
+    steps, wanted = (_flatten(each).get("space.trial_steps") for each in (known, mine))
     if not changed and steps != wanted and was.get("study.reruns") != asked.get("study.reruns"):  # it is free otherwise
         changed = [
             f"{_change('study.reruns', was, asked)} and so other steps of a trial (budget.trial_share sets them)"
