@@ -202,16 +202,18 @@ def start(tmp_path) -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture
 def busy_cores() -> Iterator[set[int]]:
-    """Two cores, or the only one, each with a process that computes all the time."""
+    """Two cores, or the only one, each with a process that computes all the time, and that this process did not start."""
+    import psutil
+
     cores = set(sorted(os.sched_getaffinity(0))[:2])
-    loops = [
-        subprocess.Popen([sys.executable, "-c", f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"])
-        for core in cores
-    ]
+    loops = []
+    for core in cores:
+        code = f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"
+        shell = ["sh", "-c", '"$0" -c "$1" >/dev/null 2>&1 & echo $!', sys.executable, code]
+        loops.append(psutil.Process(int(subprocess.run(shell, check=True, capture_output=True).stdout)))
     yield cores
     for loop in loops:
         loop.kill()
-        loop.wait()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import io
 import os
 import sys
@@ -21,6 +23,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exceeded quota and a file that is too large."""
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """Variables of OpenMP and of Intel's OpenMP. By default an idle thread computes in a loop, which other processes then miss."""
+GENERATIONS = (10_000, 10, 10)
+"""Thresholds of the garbage collector. By default it looks at imported modules again and again, for a fifth of the time of their import."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,6 +40,8 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line; exit status 0: done, 1: expected failure, 2: usage error, 3: bug, 130: interrupted."""
     _let_idle_threads_sleep()
+    gc.set_threshold(*GENERATIONS)
+    atexit.register(gc.freeze)  # the interpreter collects several times as it ends
     try:
         with own_output(), announce_waits(lambda line: click.echo(line, err=True)):
             cli(standalone_mode=False)

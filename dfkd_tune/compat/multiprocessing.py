@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -52,6 +53,7 @@ def _forked(starter: Callable[..., int], path: str, args: Sequence[str], passed:
     if pid:
         return pid
     try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it is a fork of
         setattr(util, STARTER, starter)
         forkserver._forkserver.__init__()  # its lock is held: this is the middle of ``ensure_running``
         _close_all_but(passed)  # a fork server ends when no process holds the other end of a pipe

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from typing import Any
 
 import optuna
@@ -55,8 +54,6 @@ LOG = logging.getLogger(__name__)
 
 WATCH = 10.0
 """Seconds between two checks for dead workers."""
-PUBLICATION = "dfkd_tune.reporting.publication"
-"""Module that publishes a study."""
 IDLE = 1.0
 """Seconds between two checks of an idle worker, which takes up the trials of workers that die."""
 
@@ -290,8 +287,13 @@ class StudyRunner:
             raise Interrupted(self.name)
 
     def _wait_for_reruns(self) -> None:
-        import_module(PUBLICATION)  # a second, which is free now: this process will publish the study
         self._wait("the re-runs of another worker")
+        self._estimate_gain()  # beside them, as it takes none of their results
+
+    def _estimate_gain(self) -> None:
+        """Record once what more knowledge would buy, if that can be estimated."""
+        if self.prepared.estimates_gain and StudyRecord.of(self.study).knowledge is None:
+            self.study.set_user_attr(KNOWLEDGE, asdict(self.prepared.gain(self._check_cancelled)))
 
     def _wait_for_the_end(self) -> None:
         self._wait("another worker, which ends the study")
@@ -324,8 +326,7 @@ class StudyRunner:
         summary, ended = known.summary, self.view.progress.ended
         if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
             self._require_same_teacher()
-            if known.knowledge is None and self.prepared.estimates_gain:
-                self.study.set_user_attr(KNOWLEDGE, asdict(self.prepared.gain(self._check_cancelled)))
+            self._estimate_gain()
             stores = (self.tracking_uri, self.storage, self.study)
             summary = published(self.tracker, *stores, self.problem, leading, ended)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])

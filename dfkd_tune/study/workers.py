@@ -48,7 +48,9 @@ IMPORTS = (
     "torch._dynamo",
     "torch.export._trace",
 )
-"""Modules that every worker needs; the last two when it exports its first student."""
+"""Modules that every worker needs, and most processes that start them; PyTorch's to load and export programs."""
+PUBLICATION = "dfkd_tune.reporting.publication"
+"""Module that a worker needs when it publishes the study."""
 TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
 """Packages whose submodules some teachers need; workers preload those that this process has imported."""
 POLL_S = 1.0
@@ -255,11 +257,13 @@ def _in_process(work: Work, sender: Connection) -> None:
 def prepare_to_start() -> bool:
     """Let workers be forks of this process, so that they share its imports; returns whether they will be.
 
+    What workers alone need is imported by their server, while this process goes on.
     Call this before a teacher is loaded or a store is opened. Workers start without it, too.
     """
     for name in IMPORTS:
         with suppress(ImportError):  # of ``git`` on a machine without the program
             import_module(name)
+    CONTEXT.set_forkserver_preload([PUBLICATION])
     return fork_the_server(idle=(waiting.THREAD,))
 
 
@@ -291,7 +295,7 @@ def run_workers(
     sources = _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
     CONTEXT.set_forkserver_preload(
-        [*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in TEACHER_PACKAGES)]
+        [*IMPORTS, PUBLICATION, *(name for name in sys.modules if name.partition(".")[0] in TEACHER_PACKAGES)]
     )
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - queue.unfinished(about.trials)

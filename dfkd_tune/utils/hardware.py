@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,14 +47,26 @@ def cores() -> int:
 
 
 def idle_cores() -> int:
-    """Number of cores that this process may use and that no process uses now, at least 1.
+    """Number of cores that this process may use and that no process uses now, at least 1. What this one has started does not count.
 
     The load average of the system would name the load of the last minute instead.
     """
+    before, begun = _seconds_of_children(), time.perf_counter()
     shares = psutil.cpu_percent(interval=SAMPLE_S, percpu=True)
+    own = (_seconds_of_children() - before) / (time.perf_counter() - begun)
     if hasattr(os, "sched_getaffinity"):
         shares = [share for core, share in enumerate(shares) if core in os.sched_getaffinity(0)] or shares
-    return max(1, round(cores() * (1.0 - sum(shares) / len(shares) / 100.0)))
+    idle = cores() * (1.0 - sum(shares) / len(shares) / 100.0)
+    return max(1, min(cores(), round(idle + max(0.0, own))))
+
+
+def _seconds_of_children() -> float:
+    """Processor time of the running processes that this one has started."""
+    spent = 0.0
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            spent += sum(child.cpu_times()[:2])
+    return spent
 
 
 def memory() -> int:
