@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import matplotlib
@@ -87,10 +89,18 @@ def colors(kinds: Sequence[str]) -> dict[str, str]:
     return {kind: PALETTE[i % len(PALETTE)] for i, kind in enumerate(kinds)}
 
 
+@contextmanager
+def _styled(**more: Any) -> Iterator[None]:
+    """Our style for what is drawn inside. A sign that no font has, in the name of an input, is drawn as a box without a word."""
+    with matplotlib.rc_context({**STYLE, **more}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
 def png(figure: Figure, dpi: int = 110) -> bytes:
     """The figure as PNG."""
     held = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure.set_dpi(dpi)  # text has other widths at other resolutions
         _lay_out(figure)
         figure.savefig(held, format="png", dpi=dpi, metadata={"Software": None})
@@ -105,7 +115,7 @@ def svg(figure: Figure, name: str) -> str:
         name: unique name on the page, which keeps the identifiers of figures apart.
     """
     held = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    with _styled(**{"svg.hashsalt": name}):
         _lay_out(figure)
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     text = held.getvalue()

@@ -36,6 +36,10 @@ def cluster() -> Iterator[distributed.LocalCluster]:
         yield made
 
 
+LONG = {"steps": 1_500}
+"""So long that the second worker arrives before the first has trained all."""
+
+
 def workers_of(storage: str, name: str) -> set[str]:
     """Processes that ended trials."""
     trials = load_study(storage, name).get_trials(deepcopy=False)
@@ -43,7 +47,7 @@ def workers_of(storage: str, name: str) -> set[str]:
 
 
 def test_the_command_line_runs_a_study_on_dask(tmp_path, postgresql, tree, dfkd, store):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=8, population=1, reruns=1)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=8, population=1, reruns=1, budget=LONG)))
     url = postgresql.replace("postgres@", "postgres:hunter2@")
     options = ["--cluster", "local", "--workers", "2", "--storage", url, "--tracking-uri", store.tracking]
     ended = dfkd("study", "study.yaml", *options)

@@ -56,6 +56,14 @@ def test_axes_are_the_users_or_new_ones():
         given_or_new(3)
 
 
+@pytest.mark.parametrize("drawing", [png, lambda figure: svg(figure, "one")], ids=["png", "svg"])
+def test_a_sign_that_no_font_has_is_no_warning(drawing, recwarn):
+    figure = drawn()
+    figure.axes[0].set_title("temperature \N{SNOWFLAKE}\N{PERSONAL COMPUTER}\N{FIRE}")
+    assert drawing(figure)
+    assert not recwarn.list
+
+
 def test_kinds_keep_their_color_by_their_place():
     kinds = [f"kind {i}" for i in range(len(PALETTE) + 2)]
     found = colors(kinds)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, MAX_QUERIES, TRUST
-from dfkd_tune.cli.study_options import spec_of
+from dfkd_tune.cli.options import DEVICE, TRUST
+from dfkd_tune.cli.study_options import Changes, spec_of, study_changes
 
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.knowledge.gain import Gain
@@ -27,11 +27,7 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 @click.command(
     short_help="Validate a study file; show its search space, time, memory, and what more knowledge would buy."
 )
-@click.argument("spec", required=False, type=click.Path())
-@click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Features file; replaces the one in SPEC.")
-@MAX_QUERIES
+@study_changes
 @click.option(
     "--estimate/--no-estimate",
     "timed",
@@ -44,10 +40,7 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 @TRUST
 def check(
     spec: str | None,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
-    max_queries: int | None,
+    changes: Changes,
     timed: bool | None,
     as_json: bool,
     device: str,
@@ -55,9 +48,10 @@ def check(
 ) -> None:
     """Read the study file SPEC, probe its teacher, and print the search space, time and memory. Writes nothing.
 
-    Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart.
+    Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart. Options that change a study are those of
+    dfkd-tune study.
     """
-    read = spec_of(spec, None, teacher, architecture, features, None, None, None, max_queries=max_queries)
+    read = spec_of(spec, changes)
     if timed and read.budget.total_queries is not None:
         from dfkd_tune.errors import SpecError
 

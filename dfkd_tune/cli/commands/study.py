@@ -7,43 +7,15 @@ from pathlib import Path
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, MAX_QUERIES, STORAGE, TRACKING, TRUST, duration, share
-from dfkd_tune.cli.study_options import spec_of
+from dfkd_tune.cli.options import DEVICE, STORAGE, TRACKING, TRUST
+from dfkd_tune.cli.study_options import Changes, spec_of, study_changes
 from dfkd_tune.utils.signals import Signals
 
 
 @click.command(short_help="Search for the best way to distill a teacher.")
-@click.argument("spec", required=False, type=click.Path())
-@click.option(
-    "--n-trials", type=click.IntRange(min=1), help="Total number of trials of the study, earlier sessions included."
-)
-@click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Features file; replaces the one in SPEC.")
-@click.option("--name", help="Name of the study.")
-@click.option("--pareto", "pareto", flag_value="parameters", help="Minimize error and number of parameters.")
-@click.option("--pareto-latency", "pareto", flag_value="latency", help="Minimize error and measured latency.")
-@click.option(
-    "--runtime",
-    type=click.Choice(["PyTorch", "pt2", "onnxruntime", "C", "C without libm"], case_sensitive=False),
-    help="With --pareto-latency: what the student will run in; default: plain PyTorch.",
-)
-@click.option(
-    "--within",
-    type=share,
-    metavar="SHARE",
-    help="Promote the smallest student whose objective is at most this share above the best, such as 5%.",
-)
+@study_changes
 @click.option("--quiet", is_flag=True, help="Print only the final result line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per event.")
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
-@click.option(
-    "--timeout",
-    type=duration,
-    metavar="TIME",
-    help="Begin no trial after this time: 90s, 30m, 2h. The study is then concluded.",
-)
-@MAX_QUERIES
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
@@ -56,19 +28,9 @@ from dfkd_tune.utils.signals import Signals
 @TRUST
 def study(
     spec: str | None,
-    n_trials: int | None,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
-    name: str | None,
-    pareto: str | None,
-    runtime: str | None,
-    within: float | None,
+    changes: Changes,
     quiet: bool,
     as_json: bool,
-    seed: int | None,
-    timeout: float | None,
-    max_queries: int | None,
     workers: int | None,
     cluster: str | None,
     device: str,
@@ -90,9 +52,7 @@ def study(
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_intact(storage_url)  # before the first teacher query
-    changed = spec_of(
-        spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout, max_queries, within, runtime
-    )
+    changed = spec_of(spec, changes)
     from dfkd_tune.reporting import terminal_progress, terminal_summary  # seconds, for which a refusal does not wait
     from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.search.attributes import StudyRecord

@@ -34,6 +34,13 @@ def test_check_takes_a_teacher_as_study_does(dfkd, tmp_path, small_teacher):
     assert files_of(tmp_path) == {"features.yaml"}
 
 
+def test_check_takes_the_options_that_change_a_study(dfkd, tmp_path, small_teacher):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"study": {"name": "p"}, "teacher": small_teacher}))
+    ended = dfkd("check", "study.yaml", "--n-trials", 9, "--pareto", "--seed", 5, "--name", "pump", "--no-estimate")
+    assert ended.status == 0, ended.err
+    assert re.search(r"pump: 9 trials .*, seed 5, objective robust against parameters", ended.out)
+
+
 @pytest.mark.parametrize(
     ("given", "preset"),
     [
