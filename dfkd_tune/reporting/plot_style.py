@@ -92,7 +92,8 @@ def colors(kinds: Sequence[str]) -> dict[str, str]:
 @contextmanager
 def _styled(**more: Any) -> Iterator[None]:
     """Our style for what is drawn inside. A sign that no font has, in the name of an input, is drawn as a box without a word."""
-    with matplotlib.rc_context({**STYLE, **more}), warnings.catch_warnings():
+    style: dict[Any, Any] = STYLE | more
+    with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
