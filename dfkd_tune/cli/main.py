@@ -8,6 +8,7 @@ import gc
 import io
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -17,6 +18,7 @@ from dfkd_tune.errors import DfkdError, Interrupted, shown
 from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.reporting.waiting import announce_waits
 from dfkd_tune.utils.object_reference import raised
+from dfkd_tune.utils.signals import Interrupts
 from dfkd_tune.utils.user_code import own_output
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -42,6 +44,11 @@ def main() -> None:
     _let_idle_threads_sleep()
     gc.set_threshold(*GENERATIONS)
     atexit.register(gc.freeze)  # the interpreter collects several times as it ends
+    with Interrupts() as interrupts:
+        _run(interrupts)
+
+
+def _run(interrupts: Sequence[int]) -> None:
     try:
         with own_output(), announce_waits(lambda line: click.echo(line, err=True)):
             cli(standalone_mode=False)
@@ -78,7 +85,10 @@ def main() -> None:
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)
     except Exception as error:
-        sys.exit(_bug(error))
+        if not interrupts:
+            sys.exit(_bug(error))
+        click.echo("interrupted", err=True)  # a module whose import was interrupted fails later
+        sys.exit(130)
 
 
 def _let_idle_threads_sleep() -> None:

@@ -1,4 +1,4 @@
-"""What a running study does on ^C and SIGTERM."""
+"""What a command and a running study do on ^C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -30,3 +30,26 @@ class Signals:
             raise KeyboardInterrupt
         self.stop.append(number)
         print("\nstopping: the running trials go back to the queue ...", file=sys.stderr)
+
+
+class Interrupts:
+    """Note every ^C, beside the ``KeyboardInterrupt`` that it raises: a library may lose it, and fail in another way later.
+
+    As a context manager it yields a list, which stays empty where something else handles ^C, or ignores it.
+    """
+
+    def __enter__(self) -> list[int]:
+        self.heard: list[int] = []
+        main = threading.current_thread() is threading.main_thread()
+        self.ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self.ours:
+            signal.signal(signal.SIGINT, self._hear)
+        return self.heard
+
+    def __exit__(self, *exception: object) -> None:
+        if self.ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard.append(number)
+        raise KeyboardInterrupt

@@ -1,8 +1,10 @@
 """The command line end to end on tiny studies: what each command leaves, and what it says of bad input."""
 
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,19 @@ def test_wrong_usage_is_told_apart(dfkd, tmp_path, argv):
     assert "Usage:" in ended.err
     assert "Traceback" not in ended.err
     assert files_of(tmp_path) == set()
+
+
+@pytest.mark.parametrize(("pressed", "status", "said"), [(True, 130, "interrupted\n"), (False, 3, "a bug: ")])
+def test_an_interrupt_that_a_library_loses_is_no_bug(dfkd, monkeypatch, pressed, status, said):
+    """NumPy and PyTorch do while they are imported, and fail later, as half a module is there."""
+
+    def half_imported(*arguments: object):
+        with suppress(BaseException):
+            if pressed:
+                signal.raise_signal(signal.SIGINT)
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr("dfkd_tune.cli.commands.check.spec_of", half_imported)
+    ended = dfkd("check")
+    assert ended.status == status
+    assert said in ended.err and ("bug" in ended.err) is not pressed

@@ -1,11 +1,12 @@
-"""The first signal asks a study to stop; only a second ^C stops it at once."""
+"""The first signal asks a study to stop, only a second ^C stops it at once; and a ^C that a library loses is noted."""
 
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
-from dfkd_tune.utils.signals import Signals
+from dfkd_tune.utils.signals import Interrupts, Signals
 
 
 def test_the_first_signal_is_a_request_and_a_second_interrupt_an_order(capsys):
@@ -32,3 +33,27 @@ def test_another_thread_has_no_handlers():
     thread.start()
     thread.join()
     assert found == [([], before)]
+
+
+def test_an_interrupt_that_is_lost_is_noted():
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts() as heard:
+        assert not heard
+        with suppress(BaseException):  # as some libraries do while they are imported
+            signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT]
+        with Signals() as stop:
+            signal.raise_signal(signal.SIGINT)
+        assert stop == heard == [signal.SIGINT]  # a study has its own way to stop
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None], ids=["ignored", "another"])
+def test_who_handles_interrupts_otherwise_goes_on(handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with Interrupts() as heard:
+            signal.raise_signal(signal.SIGINT)
+        assert not heard and signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
