@@ -23,7 +23,7 @@ from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.study.agreement.differences import located
-from dfkd_tune.study.agreement.lengths import trial_steps
+from dfkd_tune.study.agreement.lengths import length, trial_steps
 from dfkd_tune.study.agreement.settings import least_outputs, require_settings, space_of
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.different import count_different
@@ -52,7 +52,7 @@ LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
 WORTH = 1.0
 """Seconds of teacher queries from which outputs are cached for other processes."""
-GAIN_SHARE, LEAST_STEPS = 0.05, 1_000_000
+GAIN_SHARE, LEAST_STEPS = 0.05, 400_000
 """Largest share of a study's student steps that an estimate of more knowledge takes at its end, and fewest steps of such a study."""
 GROUPS = 2
 """Groups of a seeded study's rounds unless ``--workers`` is given: the same on any machine."""
@@ -173,7 +173,7 @@ class Prepared:
     @property
     def estimates_gain(self) -> bool:
         """Whether the study ends with an estimate of what more knowledge would buy: where that is a small part of it."""
-        steps, preset = self.spec.study.trials * trial_steps(self.spec), self.space.preset
+        steps, preset = length(self.spec) * trial_steps(self.spec), self.space.preset
         worth = steps >= LEAST_STEPS and student_steps(preset) <= GAIN_SHARE * steps
         return worth and self.spec.budget.total_queries is None and is_foreseen(self.inputs, self.probe)
 

@@ -29,6 +29,13 @@ def test_a_study_estimates_it_once_and_counts_its_rows(store, tiny, monkeypatch)
     assert load_study(store.storage, "knowing").user_attrs["knowledge"] == gain
 
 
+@pytest.mark.parametrize(("trials", "steps", "estimates"), [(60, 20_000, True), (20, 6_000, False)])
+def test_a_study_of_default_size_estimates_it(small_teacher, trials, steps, estimates):
+    """Its short trials count as what they train, and its finished students, too."""
+    about = {"study": {"name": "sized", "trials": trials}, "budget": {"steps": steps}, "teacher": small_teacher}
+    assert prepare.prepare(parse_spec(about, "sized")).estimates_gain is estimates
+
+
 def test_a_teacher_whose_rows_are_counted_is_never_asked(tree, tmp_path, monkeypatch):
     (tmp_path / "features.yaml").write_text("features: [a, b, c]\n")
     monkeypatch.setattr(prepare, "LEAST_STEPS", 0)
