@@ -72,7 +72,7 @@ def _run(interrupts: Sequence[int]) -> None:
         os._exit(0)
     except OSError as error:
         if error.errno not in FULL:
-            sys.exit(_bug(error))
+            sys.exit(_unexpected(error, interrupts))
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
         sys.exit(1)
@@ -85,10 +85,7 @@ def _run(interrupts: Sequence[int]) -> None:
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)
     except Exception as error:
-        if not interrupts:
-            sys.exit(_bug(error))
-        click.echo("interrupted", err=True)  # a module whose import was interrupted fails later
-        sys.exit(130)
+        sys.exit(_unexpected(error, interrupts))
 
 
 def _let_idle_threads_sleep() -> None:
@@ -97,8 +94,14 @@ def _let_idle_threads_sleep() -> None:
         os.environ.update(PASSIVE)
 
 
-def _bug(error: BaseException) -> int:
-    """Write the traceback to a file, print its path, and return the exit status (1 for the error of a plug-in)."""
+def _unexpected(error: BaseException, interrupts: Sequence[int]) -> int:
+    """Write the traceback to a file, print its path, and return the exit status (1 for the error of a plug-in).
+
+    After an interrupt it is no bug: a module whose import was interrupted fails later.
+    """
+    if interrupts:
+        click.echo("interrupted", err=True)
+        return 130
     import tempfile
     import traceback
 
