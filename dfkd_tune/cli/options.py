@@ -95,7 +95,8 @@ TRUST = click.option("--trust-pickle", is_flag=True, help="Load pickled models. 
 ARCHITECTURE = click.option(
     "--architecture",
     type=click.Path(),
-    help="YAML file with the teacher's layers and activations; needed if its file holds only weights.",
+    help="YAML file with the sizes of the teacher's layers and its activations, such as layers: [12, 500, 1] and activation: tanh; "
+    "needed if its file holds only weights.",
 )
 MAX_QUERIES = click.option(
     "--max-queries",

@@ -22,7 +22,7 @@ from dfkd_tune.utils.seeding import stream
 RADIUS = 0.5
 """Largest distance from the prior row in any feature, in standard deviations."""
 STARTS, STEPS, RESTARTS = 512, 50, 2
-"""Prior rows attacked, steps and restarts: at most 51,200 teacher queries. A slow teacher gets at most as many as its pool has rows."""
+"""Prior rows attacked, steps and restarts: about 51,200 teacher queries. A slow teacher gets at most as many as its pool has rows."""
 LEAST_STEPS = 10
 """Fewest steps of an attack within a number of rows; with fewer rows, fewer prior rows are attacked."""
 MOST_RESTARTS = 20

@@ -63,7 +63,7 @@ class Region:
         rows, share: number and share of the measured rows in it.
         rmse: RMSE in the teacher's units.
         relative_rmse: RMSE in the teacher's standard deviations.
-        ratio: ``relative_rmse`` over that of all measured rows.
+        ratio: ``relative_rmse`` over that of all rows, those included on which the regions were found.
     """
 
     conditions: tuple[Condition, ...]
@@ -100,8 +100,8 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
     raw = z[1::2] * inputs.scale + inputs.center
     # Of a number that may be missing: the largest value that is there.
     most = {i: float(raw[:, i].max()) - FARTHER * float(inputs.scale[i]) for i in inputs.gapped}
+    everywhere = math.sqrt(float(relative.mean()))  # of all rows, as the RMSE that is shown beside the regions
     gaps, relative = gaps[1::2], relative[1::2]
-    everywhere = math.sqrt(float(relative.mean()))
     found = []
     for edges in _leaves(tree.tree_, inputs):
         inside = torch.ones(len(raw), dtype=torch.bool)

@@ -86,4 +86,6 @@ def require_one_process(source: str, workers: int | None, cluster: str | None = 
     """
     if cluster is not None or (workers or 1) > 1:
         rule = "is in the memory of this process, so no other process can query it"
-        raise WorkersError(source, rule, remedy="give workers=1, or a teacher that a file holds")
+        raise WorkersError(
+            source, rule, remedy="give workers=1, or a teacher that a file or an importable module holds"
+        )

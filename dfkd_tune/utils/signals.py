@@ -8,6 +8,17 @@ import threading
 from types import FrameType
 
 
+def raise_lost_interrupt() -> None:
+    """Call this before work begins: a ^C that a library lost while it was imported is one.
+
+    Raises:
+        KeyboardInterrupt: there was one.
+    """
+    noting = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if isinstance(noting, Interrupts) and noting.heard:
+        raise KeyboardInterrupt
+
+
 class Signals:
     """Turn the first ^C or SIGTERM into a request to stop; a second ^C stops at once.
 

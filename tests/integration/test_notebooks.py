@@ -145,9 +145,9 @@ STUDY = """import torch
 import dfkd_tune as dt
 torch.manual_seed(0)
 teacher = torch.nn.Sequential(torch.nn.Linear(2, 50), torch.nn.Tanh(), torch.nn.Linear(50, 1))
-small = {"steps": 2000, "batch": 20, "pool": 500, "bank": 300}
+small = {"steps": 1000, "batch": 20, "pool": 500, "bank": 300}
 about = {"population": 1, "reruns": 0}
-result = dt.tune(teacher, features=["a", "b"], name="stopped", n_trials=12, seed=0, budget=small, study=about)
+result = dt.tune(teacher, features=["a", "b"], name="stopped", n_trials=8, seed=0, budget=small, study=about)
 print(result.trials["state"].value_counts().to_dict())"""
 
 
@@ -174,10 +174,10 @@ def test_the_stop_button_and_the_same_cell_again(kernel, tmp_path):
         assert "KeyboardInterrupt" in str(stop.value) and "the same call goes on from here" in str(stop.value)
         client.execute_cell(notebook.cells[1], 1)
     first, again = notebook.cells
-    assert 2 <= len(done) < 12 and "12/12 trials" not in shown(first)
-    assert kinds(again) == [TABLE, "stdout"] and "12/12 trials" in shown(again)
+    assert 2 <= len(done) < 8 and "8/8 trials" not in shown(first)
+    assert kinds(again) == [TABLE, "stdout"] and "8/8 trials" in shown(again)
     states = re.search(r"\{.*\}", shown(again))[0]
-    assert sum(map(int, re.findall(r": (\d+)", states))) == 12 and "RUNNING" not in states
+    assert sum(map(int, re.findall(r": (\d+)", states))) == 8 and "RUNNING" not in states
 
 
 SLOW = """import time

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from dfkd_tune.utils.signals import Interrupts, Signals
+from dfkd_tune.utils.signals import Interrupts, Signals, raise_lost_interrupt
 
 
 def test_the_first_signal_is_a_request_and_a_second_interrupt_an_order(capsys):
@@ -38,10 +38,13 @@ def test_another_thread_has_no_handlers():
 def test_an_interrupt_that_is_lost_is_noted():
     before = signal.getsignal(signal.SIGINT)
     with Interrupts() as heard:
+        raise_lost_interrupt()
         assert not heard
         with suppress(BaseException):  # as some libraries do while they are imported
             signal.raise_signal(signal.SIGINT)
         assert heard == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            raise_lost_interrupt()
         with Signals() as stop:
             signal.raise_signal(signal.SIGINT)
         assert stop == heard == [signal.SIGINT]  # a study has its own way to stop

@@ -92,7 +92,9 @@ def in_words(found: OnRows) -> list[str]:
             lines.append(
                 f"output {each.name}: RMSE to the table {each.student_rmse:.4g}; the teacher's is {each.teacher_rmse:.4g}"
             )
-    lines.append(f"worst rows, from 0: {', '.join(f'{row} ({gap:.3g})' for row, gap in found.worst)}")
+    lines.append(
+        f"worst rows (the first is row 0), with gaps in standard deviations: {', '.join(f'{row} ({gap:.3g})' for row, gap in found.worst)}"
+    )
     for region in found.regions:
         lines.append(
             f"where {region}: {100 * region.share:.3g} % of the rows, RMSE {region.ratio:.2f} times the overall one"

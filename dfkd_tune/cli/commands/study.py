@@ -9,7 +9,7 @@ import click
 
 from dfkd_tune.cli.options import DEVICE, STORAGE, TRACKING, TRUST
 from dfkd_tune.cli.study_options import Changes, spec_of, study_changes
-from dfkd_tune.utils.signals import Signals
+from dfkd_tune.utils.signals import Signals, raise_lost_interrupt
 
 
 @click.command(short_help="Search for the best way to distill a teacher.")
@@ -66,6 +66,7 @@ def study(
     if is_file(changed.teacher.path):
         require_file(Path(changed.teacher.path))  # a refusal does not wait for what workers import
     forked = workers != 1 and cluster is None and prepare_to_start()
+    raise_lost_interrupt()
     require_stores(changed, storage_url, uri)
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query

@@ -299,7 +299,7 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
         raise TeacherError(
             path,
             "holds weights alone",
-            remedy="give --architecture FILE with layers and activation, or the whole network as .pt2",
+            remedy="give --architecture FILE, a YAML file such as layers: [12, 500, 1] and activation: tanh, or the whole network as .pt2",
         )
     try:
         described = read_architecture(architecture)
