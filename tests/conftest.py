@@ -201,6 +201,16 @@ def start(tmp_path) -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture
+def interruptible() -> Iterator[None]:
+    """^C raises ``KeyboardInterrupt``, also where the tests were started in the background, which ignores it."""
+    import signal
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def busy_cores() -> Iterator[set[int]]:
     """Two cores, or the only one, each with a process that computes all the time, and that this process did not start."""
     import psutil

@@ -90,7 +90,7 @@ def test_wrong_usage_is_told_apart(dfkd, tmp_path, argv):
 
 
 @pytest.mark.parametrize(("pressed", "status", "said"), [(True, 130, "interrupted\n"), (False, 3, "a bug: ")])
-def test_an_interrupt_that_a_library_loses_is_no_bug(dfkd, monkeypatch, pressed, status, said):
+def test_an_interrupt_that_a_library_loses_is_no_bug(interruptible, dfkd, monkeypatch, pressed, status, said):
     """NumPy and PyTorch do while they are imported, and fail later, as half a module is there."""
 
     def half_imported(*arguments: object):

@@ -35,7 +35,7 @@ def test_another_thread_has_no_handlers():
     assert found == [([], before)]
 
 
-def test_an_interrupt_that_is_lost_is_noted():
+def test_an_interrupt_that_is_lost_is_noted(interruptible):
     before = signal.getsignal(signal.SIGINT)
     with Interrupts() as heard:
         raise_lost_interrupt()
