@@ -193,19 +193,23 @@ def full(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str,
 
 def beside_direct(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
     """Rows and values of an entry over the published direct optimization: a study that is told of its inputs."""
-    ratios = {name: best(rows) / published[name]["direct_decreasing"] for name, rows in per.items()}
-    trials = {name: hindsight(rows) / published[name]["direct_decreasing"] for name, rows in per.items()}
-    values = {"best_trials": round(geometric([*trials.values()]), 2)}
-    return {"study": [*ratios.values(), geometric([*ratios.values()])]}, values
+    return beside(per, {name: published[name]["direct_decreasing"] for name in per})
 
 
 def beside_paper(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
-    """Rows and values of an entry over our own run of the preset ``paper``."""
-    own = {name: float(np.mean([row["paper"] for row in rows])) for name, rows in per.items()}
-    ratios = {name: best(rows) / own[name] for name, rows in per.items()}
-    trials = {name: hindsight(rows) / own[name] for name, rows in per.items()}
-    values = {"best_trials": round(geometric([*trials.values()]), 2)}
-    return {"study": [*ratios.values(), geometric([*ratios.values()])]}, values
+    """Rows and values of an entry over our own run of the preset ``paper``, the mean of its seeds."""
+    return beside(per, {name: float(np.mean([row["paper"] for row in rows])) for name, rows in per.items()})
+
+
+def beside(per: Mapping[str, list[dict]], reference: Mapping[str, float]) -> tuple[dict[str, list], dict]:
+    """Rows and values of an entry over a reference: of each dataset and of their geometric mean, mean and deviation over the seeds."""
+    ratios = {name: [row["best"] / reference[name] for row in rows] for name, rows in per.items()}
+    means = [float(np.mean(each)) for each in ratios.values()]
+    by_seed = [geometric(each) for each in zip(*ratios.values(), strict=True)]
+    cells = [[mean, float(np.std(each))] for mean, each in zip(means, ratios.values(), strict=True)]
+    trials = [hindsight(rows) / reference[name] for name, rows in per.items()]
+    geometric_mean = [geometric(means), float(np.std(by_seed))]
+    return {"study": [*cells, geometric_mean]}, {"best_trials": round(geometric(trials), 2)}
 
 
 def main() -> None:

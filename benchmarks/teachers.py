@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 import warnings
+from itertools import product
 from pathlib import Path
 
 import figures
@@ -44,16 +45,24 @@ WIDTH = 50
 """Hidden units whose parameters limit the student."""
 
 
-def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict:
-    """A study on one teacher; returns the RMSE of its baseline and of its student."""
-    file = kept(kind, dataset, args.shared, args.cache, args.seed)
+def one(kind: str, dataset: str, seed: int, args: argparse.Namespace, folder: Path) -> dict:
+    """A study on one teacher; returns the RMSE of its baseline and of its student.
+
+    Args:
+        kind: kind of the teacher, of ``kinds.py``.
+        dataset: name of its table.
+        seed: of the teacher, the study and its baseline.
+        args: folders, trials and steps.
+        folder: where the study is kept.
+    """
+    file = kept(kind, dataset, args.shared, args.cache, seed)
     arrays = np.load(args.shared / "data" / f"{dataset}.npz")
     x = arrays["X"][arrays["test"]]
     features, outputs = x.shape[1], 3 if kind == "three outputs" else 1
-    name = f"{file.stem}-{args.seed}"
+    name = f"{file.stem}-{seed}"
     spec = parse_spec(
         {
-            "study": {"name": name, "trials": args.trials, "seed": args.seed},
+            "study": {"name": name, "trials": args.trials, "seed": seed},
             "teacher": str(file),
             "student": {"max_parameters": WIDTH * (features + outputs + 1) + outputs},
             "budget": {"steps": args.steps},
@@ -68,9 +77,9 @@ def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict
     seconds = time.perf_counter() - start
     trials = {t.number: t for t in load_study(storage, name).get_trials() if t.state.name == "COMPLETE"}
     real = {n: real_rmse(student_of(uri, name, n), prepared.teacher, x) for n in trials}
-    published = Problem(prepared.teacher, Inputs.unknown(features), prepared.probe, seed=args.seed)
+    published = Problem(prepared.teacher, Inputs.unknown(features), prepared.probe, seed=seed)
     recipe = prepared.baseline()
-    members = [Member(k, recipe, derive(args.seed, "baseline", k)) for k in range(BASELINES)]
+    members = [Member(k, recipe, derive(seed, "baseline", k)) for k in range(BASELINES)]
     students = [published.module(recipe.student, outcome.weights) for outcome in distill_all(published, members)]
     baselines = [real_rmse(student, prepared.teacher, x) for student in students]
     baseline = float(np.mean(baselines))
@@ -78,6 +87,7 @@ def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict
     return {
         "kind": kind,
         "dataset": dataset,
+        "seed": seed,
         "differentiable": prepared.probe.differentiable,
         "baseline": baseline,
         "baselines": baselines,
@@ -101,11 +111,12 @@ def show(rows: list[dict], args: argparse.Namespace) -> None:
     """The table, the geometric mean of the ratios and the worst."""
     table = Table(
         title=f"RMSE student-vs-teacher on real test inputs: {args.trials} trials of {args.steps} steps, "
-        f"seed {args.seed}, tier T0, width {WIDTH}"
+        f"tier T0, width {WIDTH}"
     )
     for column in (
         "teacher",
         "table",
+        "seed",
         "baseline",
         "study's own baseline",
         "default study",
@@ -118,6 +129,7 @@ def show(rows: list[dict], args: argparse.Namespace) -> None:
         table.add_row(
             row["kind"] + ("" if row["differentiable"] else " (black box)"),
             row["dataset"],
+            str(row["seed"]),
             *(f"{row[key]:.4f}" for key in ("baseline", "own_baseline", "default")),
             f"{row['ratio']:.2f}",
             f"{row['best_trial_in_hindsight']:.4f}",
@@ -143,23 +155,32 @@ DEEP_OR_BLACK_BOX = COLUMNS[2:]
 
 
 def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
-    """What a run publishes: the ratio of each study, and that of its best trial in parentheses.
+    """What a run publishes: the mean ratio of the studies on each teacher over the seeds.
 
     Args:
-        rows: what ``one`` returned, for every kind and dataset.
-        args: seed, trials and steps.
+        rows: what ``one`` returned, for every kind, dataset and seed.
+        args: datasets, seeds, trials and steps.
     """
-    ratio = {(row["kind"], row["dataset"]): row["ratio"] for row in rows}
-    best = {(row["kind"], row["dataset"]): row["best_trial_in_hindsight"] / row["baseline"] for row in rows}
-    table = {name: [f"{ratio[kind, name]:.2f} ({best[kind, name]:.2f})" for kind in COLUMNS] for name in args.datasets}
+    per = {
+        pair: [row for row in rows if (row["kind"], row["dataset"]) == pair] for pair in product(COLUMNS, args.datasets)
+    }
+    ratio = {pair: float(np.mean([row["ratio"] for row in found])) for pair, found in per.items()}
     lower = [100 * (1 - each) for (kind, _), each in ratio.items() if kind in DEEP_OR_BLACK_BOX]
+    table = {name: [_cell(per[kind, name]) for kind in COLUMNS] for name in args.datasets}
     values = {
         "geometric_mean": round(geometric([*ratio.values()]), 2),
         "worst": round(max(ratio.values()), 2),
         "deep_and_black_box": f"{min(lower):.0f} to {max(lower):.0f}",
     }
     budget = f"{args.trials} trials, finished students of {args.steps:,} steps"
-    return {"teachers": figures.Measured([args.seed], budget, table, values)}
+    return {"teachers": figures.Measured(args.seeds, budget, table, values)}
+
+
+def _cell(rows: list[dict]) -> str:
+    """Mean and deviation of the studies' ratios over the seeds, and in parentheses the mean ratio of their best trials."""
+    ratios = [row["ratio"] for row in rows]
+    best = np.mean([row["best_trial_in_hindsight"] / row["baseline"] for row in rows])
+    return f"{np.mean(ratios):.2f} ± {np.std(ratios):.2f} ({best:.2f})"
 
 
 def main() -> None:
@@ -170,7 +191,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--kinds", nargs="+", choices=TEACHER_DEFAULTS, default=list(TEACHER_DEFAULTS))
     parser.add_argument("--datasets", nargs="+", default=["compactiv", "pole"])
-    parser.add_argument("--seed", type=int, default=0, help="of the teachers and the studies")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the teachers and the studies")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=1)
@@ -179,13 +200,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for kind in args.kinds:
-            for dataset in args.datasets:
-                rows.append(one(kind, dataset, args, Path(folder)))
-                show(rows, args)
-                if args.json:
-                    about = {key: str(value) for key, value in vars(args).items()}
-                    args.json.write_text(json.dumps({"arguments": about, "rows": rows}, indent=1))
+        for seed, kind, dataset in product(args.seeds, args.kinds, args.datasets):
+            rows.append(one(kind, dataset, seed, args, Path(folder)))
+            show(rows, args)
+            if args.json:
+                about = {key: str(value) for key, value in vars(args).items()}
+                args.json.write_text(json.dumps({"arguments": about, "rows": rows}, indent=1))
     if args.publish:
         figures.publish(entries(rows, args))
 

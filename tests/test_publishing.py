@@ -5,7 +5,7 @@ import importlib
 import figures
 import pytest
 import yaml
-from benchmark_runs import every_run, studies
+from benchmark_runs import DATASETS, every_run, studies
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,9 @@ class TestPublishing:
         assert runs["ablation"].rows["without L-BFGS"][0] == pytest.approx([0.55, 0.05])
         assert runs["ablation_25"].rows["one run of `faithful`"][-1] == pytest.approx(1.0)
         assert runs["shallow"].rows["preset `shallow`"][-2:] == [pytest.approx([1.0, 0.05 / 0.55]), pytest.approx(1.0)]
+        told = runs["fidelity_t4"].rows["study"]
+        assert told == [pytest.approx([0.5, 0.1])] * (len(DATASETS) + 1)
+        assert set(runs["teachers"].rows["pole"]) == {"0.50 ± 0.10 (0.50)"}
         assert runs["privacy"].values == {"cost_percent": 10, "cost_wide_percent": 25}
         assert list(runs["paper_outliers"].rows) == ["mv, random, student 25"]
 

@@ -77,11 +77,12 @@ def evidence() -> dict:
 def teachers() -> dict:
     module = importlib.import_module("teachers")
     rows = [
-        {"kind": kind, "dataset": name, "ratio": 0.5, "baseline": 0.2, "best_trial_in_hindsight": 0.1}
+        {"kind": kind, "dataset": name, "seed": seed, "ratio": ratio, "baseline": 0.2, "best_trial_in_hindsight": 0.1}
         for kind in module.TEACHER_DEFAULTS
         for name in ("compactiv", "pole")
+        for seed, ratio in enumerate((0.4, 0.6))
     ]
-    given = argparse.Namespace(seed=0, trials=3, steps=1_000, datasets=["compactiv", "pole"])
+    given = argparse.Namespace(seeds=[0, 1], trials=3, steps=1_000, datasets=["compactiv", "pole"])
     return module.entries(rows, given)
 
 
