@@ -62,7 +62,7 @@ def _rebuild(kind: type[DfkdError], place: str, rule: str, remedy: str | None) -
 class SpecError(DfkdError):
     """A study, recipe or architecture file is invalid."""
 
-    NEXT = "correct the file; dfkd-tune check reads a study file without starting it"
+    NEXT = "correct the file; dfkd-tune check tries a study and its files without starting it"
 
 
 class FeaturesError(DfkdError):
