@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.search.study_file import StudySpec
     from dfkd_tune.study.prepare import Prepared
+    from dfkd_tune.study.total.division import Division
 
 ESTIMATE_CALLS = 300
 """About how many calls of the teacher an estimate makes, at most: as many as it runs training steps."""
@@ -184,7 +185,7 @@ def _rows(prepared: Prepared) -> str:
 
 
 def _labeled(prepared: Prepared) -> str:
-    """Who labels further rows for the re-runs; empty if nobody does."""
+    """Who labels further rows for the re-runs; empty if nobody does and the study file does not ask for it."""
     from dfkd_tune.study.total.different import count_different
     from dfkd_tune.study.total.division import Division
 
@@ -193,8 +194,17 @@ def _labeled(prepared: Prepared) -> str:
     members = 0 if divided.different else prepared.space.committee(divided.shared)
     members = min(members, prepared.spec.study.trials)
     if not members or not prepared.spec.study.reruns:
-        return ""
+        asked = prepared.space.preset.assistant.committee and "assistant.kind" in prepared.spec.fixed
+        return f"; the committee labels nothing: {_why_nobody(prepared, divided)}" if asked else ""
     return f"; re-runs train on further rows too, which the students of up to {members} best trials label"
+
+
+def _why_nobody(prepared: Prepared, divided: Division) -> str:
+    if not prepared.spec.study.reruns:
+        return "study.reruns is 0"
+    if divided.different:
+        return "the teacher answers all different inputs"
+    return f"trials share {divided.shared:,} answered rows, more than its most_answered"
 
 
 def _divided(prepared: Prepared) -> str:

@@ -118,6 +118,19 @@ def test_check_asks_no_row_to_tell_it_of_a_teacher_whose_rows_are_counted(dfkd, 
     assert asked[0] == asked[1]
 
 
+def test_check_tells_why_a_committee_of_the_file_labels_nothing(dfkd, tmp_path, tree):
+    (tmp_path / "features.yaml").write_text(DECLARED)
+    more = {"preset": "few_queries", "search": {}, "features": "features.yaml", "budget": {"steps": 40, "batch": 20}}
+    nothing = "the committee labels nothing: "
+    cases = [(10, 1, nothing + "trials share"), (600, 0, nothing + "study.reruns is 0"), (600, 1, "best trials label")]
+    for most, reruns, told in cases:
+        made = tree("labeled", reruns=reruns) | more | {"assistant": {"kind": "committee", "most_answered": most}}
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(made))
+        ended = dfkd("check", "study.yaml", "--max-queries", 600)
+        assert ended.status == 0, ended.err
+        assert told in " ".join(ended.out.split())
+
+
 def test_check_refuses_to_estimate_within_a_total_and_asks_nothing(dfkd, log, tmp_path):
     (tmp_path / "costly.yaml").write_text(yaml.safe_dump(costly_tree("costly-timed", tmp_path, None)))
     for given in (["--max-queries", 600, "--estimate"], ["--estimate", "--max-queries", 600]):
