@@ -37,6 +37,14 @@ def categorical_features(estimator: BaseHistGradientBoosting) -> np.ndarray:
     return np.asarray(estimator._bin_mapper.is_categorical_)
 
 
+def columns_of_trees(estimator: BaseHistGradientBoosting) -> np.ndarray:
+    """Numbers ``(D,)`` of the table's columns in the order in which the trees have them: columns of categories come first there."""
+    if category_encoder(estimator) is None:
+        return np.arange(estimator.n_features_in_)
+    categorical = np.asarray(estimator.is_categorical_)
+    return np.concatenate([np.flatnonzero(categorical), np.flatnonzero(~categorical)])
+
+
 def category_encoder(estimator: BaseHistGradientBoosting) -> Any:
     """The column transformer that encodes the category columns of a data frame; None if there are none."""
     return getattr(estimator, "_preprocessor", None)

@@ -49,17 +49,26 @@ def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:
     from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 
     return {
-        StandardScaler: lambda s: _moments(s.mean_, s.scale_),
+        StandardScaler: lambda s: _moments(s.mean_, s.scale_, s.var_),
         MinMaxScaler: lambda s: [_range(*edges) for edges in zip(s.data_min_, s.data_max_, strict=True)],
         RobustScaler: lambda s: _moments(s.center_, _deviations(s)),
         QuantileTransformer: lambda s: [_quantiles(s.references_, column) for column in s.quantiles_.T],
     }
 
 
-def _moments(centers: Any, scales: Any) -> list[dict[str, Any]] | None:
+def _moments(centers: Any, scales: Any, variances: Any = None) -> list[dict[str, Any]] | None:
     if centers is None or scales is None:  # the scaler only shifts, or only scales
         return None
-    return [{"mean": float(center), "std": float(scale)} for center, scale in zip(centers, scales, strict=True)]
+    varies = np.ones(len(centers)) if variances is None else variances
+    return [
+        {"mean": float(center), "std": float(scale)} if variance else _always(center)
+        for center, scale, variance in zip(centers, scales, varies, strict=True)
+    ]
+
+
+def _always(value: float) -> dict[str, Any]:
+    """A column that was constant, which a scaler divides by 1."""
+    return {"levels": [float(value)]}
 
 
 def _deviations(scaler: Any) -> Any:
@@ -71,7 +80,7 @@ def _deviations(scaler: Any) -> Any:
 
 
 def _range(low: float, high: float) -> dict[str, Any]:
-    return {"range": [float(low), float(high)]} if low < high else {}
+    return {"range": [float(low), float(high)]} if low < high else _always(low)
 
 
 def _quantiles(references: np.ndarray, values: np.ndarray) -> dict[str, Any]:

@@ -85,22 +85,25 @@ def _trees(estimator: Any) -> Iterator[Tree]:
     from sklearn.pipeline import Pipeline
     from sklearn.tree import DecisionTreeRegressor
 
-    from dfkd_tune.compat.sklearn import boosted_trees
+    from dfkd_tune.compat.sklearn import boosted_trees, columns_of_trees
 
     if isinstance(estimator, BoostedTrees):
         yield from (tree for tree in estimator.trees() if tree.rows[0] > 0)
     elif isinstance(estimator, DecisionTreeRegressor):
         yield _of_tree(estimator.tree_)
     elif isinstance(estimator, HistGradientBoostingRegressor):
+        columns = columns_of_trees(estimator)
         for predictor in boosted_trees(estimator):
             if not predictor.nodes["is_categorical"].any():
-                yield _of_histogram(predictor.nodes)
+                yield _of_histogram(predictor.nodes, columns)
     elif isinstance(estimator, BaseEnsemble | StackingRegressor | VotingRegressor | MultiOutputRegressor):
         yield from _of_ensemble(estimator)
     elif isinstance(estimator, TransformedTargetRegressor):
         yield from _trees(estimator.regressor_)
     elif isinstance(estimator, Pipeline):
         yield from _of_pipeline(estimator)
+    elif (best := getattr(estimator, "best_estimator_", None)) is not None:  # of a search
+        yield from _trees(best)
 
 
 def _of_ensemble(ensemble: Any) -> Iterator[Tree]:
@@ -116,8 +119,8 @@ def _of_tree(tree: Any) -> Tree:
     return Tree(feature, tree.threshold, tree.children_left, tree.children_right, tree.weighted_n_node_samples)
 
 
-def _of_histogram(nodes: np.ndarray) -> Tree:
-    feature = np.where(nodes["is_leaf"].astype(bool), -1, nodes["feature_idx"].astype(np.int64))
+def _of_histogram(nodes: np.ndarray, columns: np.ndarray) -> Tree:
+    feature = np.where(nodes["is_leaf"].astype(bool), -1, columns[nodes["feature_idx"].astype(np.int64)])
     return Tree(feature, nodes["num_threshold"], nodes["left"], nodes["right"], nodes["count"].astype(np.float64))
 
 

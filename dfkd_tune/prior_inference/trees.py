@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
+from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.prior_inference.marginals import margin, quantiles
 from dfkd_tune.prior_inference.rank_correlation import rank_correlations
@@ -24,6 +26,9 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     Args:
         teacher: the teacher in raw units.
         inputs: the declared inputs, without quantiles and ranges; features with levels keep them.
+
+    Raises:
+        FeaturesError: the declared mean of a feature lies beyond all values at which the trees split it.
     """
     splits = splits_of(teacher.estimator) if teacher.estimator is not None else []
     if not splits:
@@ -35,7 +40,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         of_feature.setdefault(split.feature, []).append(split)
     margins = {d: margin(here) for d, here in of_feature.items()}
     features = [
-        replace(feature, quantiles=quantiles(margins[d], feature.std or 1.0))
+        _distributed(feature, quantiles(margins[d], feature.std or 1.0))
         if d in margins and feature.levels is None
         else feature
         for d, feature in enumerate(inputs.features)
@@ -46,3 +51,12 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     return inputs.replaced(
         features=features, dependence=ranks and RankCorrelation(ranks), inferred=InferredPrior(DESCRIPTION, inputs)
     )
+
+
+def _distributed(feature: Feature, found: dict[float, float]) -> Feature:
+    """A feature with quantiles, within which its declared mean must lie."""
+    low, high = Feature(name=feature.name, quantiles=found).support
+    if feature.mean is not None and not low <= feature.mean <= high:
+        rule = f"mean {feature.mean:g} lies outside the values between which the teacher's trees split, {low:.4g} to {high:.4g}"
+        raise FeaturesError(f"feature {feature.name!r}", rule, remedy="check its unit, or declare its range")
+    return replace(feature, quantiles=found)

@@ -83,6 +83,16 @@ def test_what_is_declared_stays(tmp_path):
     assert told.tier == "T2"
 
 
+@pytest.mark.parametrize("scaler", [StandardScaler, MinMaxScaler, QuantileTransformer])
+def test_a_column_that_was_constant_stays_so(scaler, tmp_path):
+    rows = X.copy()
+    rows[:, 1] = 1_000.25
+    dump(make_pipeline(scaler(), LinearRegression()).fit(rows, rows[:, 0]), tmp_path / "teacher.skops")
+    told = with_inputs(load_teacher(tmp_path / "teacher.skops"), None)[1]
+    assert drawn(told)[:, 1] == pytest.approx(1_000.25, rel=1e-6)
+    assert drawn(told)[:, 0].std() > 20
+
+
 @pytest.mark.parametrize("name", WITHOUT)
 def test_what_is_not_told_is_not_made_up(name, tmp_path):
     assert with_inputs(teacher(tmp_path, WITHOUT[name]()), None)[1].inferred is None

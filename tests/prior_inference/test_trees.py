@@ -11,6 +11,7 @@ from sklearn.ensemble import (
 from skops.io import dump
 from tree_ensembles import BAGGED, X, Y, fitted, teacher
 
+from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.resolve import with_inputs
@@ -71,6 +72,13 @@ def test_what_is_declared_comes_first_and_units_are_kept(boosted, tmp_path, know
     assert (raw.center[1], raw.scale[1]) == (300, 40)
     assert raw.names == ["a", "b", "c", "d", "e"]
     assert np.allclose(drawn(raw), drawn(known))
+
+
+def test_a_mean_where_no_tree_splits_is_refused(boosted, tmp_path):
+    file = tmp_path / "features.yaml"
+    file.write_text("features: [a, {name: b, mean: 30000, std: 40}, c, d, e]")
+    with pytest.raises(FeaturesError, match="feature 'b': mean 30000 lies outside the values .*; check its unit"):
+        with_inputs(boosted, file)
 
 
 def test_it_is_told_apart_from_what_is_declared(known, boosted):

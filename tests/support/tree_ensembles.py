@@ -12,6 +12,7 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -52,6 +53,8 @@ ENSEMBLES = {
     "voting": lambda: VotingRegressor([("tree", DecisionTreeRegressor(**SMALL)), ("line", LinearRegression())]),
     "target": lambda: TransformedTargetRegressor(DecisionTreeRegressor(**SMALL), transformer=StandardScaler()),
     "scaled": lambda: make_pipeline(StandardScaler(), MinMaxScaler(), DecisionTreeRegressor(**SMALL)),
+    "search": lambda: GridSearchCV(DecisionTreeRegressor(**SMALL), {"max_features": [3, 4]}, cv=2),
+    "categories last": lambda: HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=4, categorical_features=[4]),
     "outputs": lambda: MultiOutputRegressor(DecisionTreeRegressor(**SMALL)),
 }
 """Of estimators each of whose trees saw every row once."""
