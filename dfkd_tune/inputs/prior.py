@@ -91,7 +91,7 @@ class Inputs:
         self.gapped = self._shares.nonzero().flatten().tolist()
         self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
         self.inferred, self.detected = inferred, tuple(detected)
-        self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
+        self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
         self._exact: dict[tuple[torch.dtype, torch.device], Exact] = {}
 
     @classmethod
@@ -227,13 +227,14 @@ class Inputs:
         """Project standardized points ``(..., D)`` onto the declared ranges, simplex, levels and whole numbers."""
         if self._free:
             return z
-        low, high, center, scale = self._tensors(z)
+        low, high = self._ends(z)
         known = self.known(torch.float64, z.device)
         z = torch.clamp(z, low, high)
         part = known.whole
-        if part:
-            raw = (z[..., part] * scale[part] + center[part]).round()
-            z[..., part] = (raw - center[part]) / scale[part]
+        if part:  # in float64, as whole numbers may lie closer than the steps of float32
+            raw = (z[..., part].double() * known.scale[part] + known.center[part]).round()
+            raw = torch.clamp(raw, *(edge[part] for edge in known.bounds[2:]))
+            z[..., part] = ((raw - known.center[part]) / known.scale[part]).to(z)
         part = known.simplex
         if part:
             raw = z[..., part].double() * known.scale[part] + known.center[part]
@@ -366,10 +367,10 @@ class Inputs:
             self._exact[key] = exact(self.features, self.simplex, units, self._edges, dtype, device, narrow)
         return self._exact[key]
 
-    def _tensors(self, like: Tensor) -> tuple[Tensor, ...]:
+    def _ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
         key = (like.dtype, like.device)
         if key not in self._cast:
-            self._cast[key] = tuple(t.to(like) for t in (self.low, self.high, self.center, self.scale))
+            self._cast[key] = self.low.to(like), self.high.to(like)
         return self._cast[key]
 
 

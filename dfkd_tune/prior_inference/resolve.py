@@ -24,7 +24,14 @@ from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Signature
 from dfkd_tune.prior_inference import batch_norm, scalers, trees, unknown_scales
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels, require_words
+from dfkd_tune.teachers.data_frames import (
+    asked_by_name,
+    feature_names,
+    levels_of,
+    require_levels,
+    require_words,
+    with_whole_numbers,
+)
 from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.fused.forward import with_fused_forward
@@ -63,6 +70,7 @@ def declared(teacher: Teacher, features: Path | None) -> tuple[Teacher, Inputs]:
     labels = {i: f.labels for i, f in enumerate(inputs.features) if f.labels}
     teacher = asked_by_name(teacher, inputs.names, labels)
     require_words(teacher, inputs)
+    inputs = with_whole_numbers(teacher, inputs)
     require_levels(teacher, inputs.features)
     teacher.guard.names, teacher.guard.labels = inputs.names, labels
     return teacher, inputs

@@ -109,7 +109,7 @@ class Teacher:
         return value_names(known[0].name, known[0].shape)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Evaluate rows ``(N, D)``; returns ``(N, O)`` in the dtype of ``x``, differentiable if the teacher is.
+        """Evaluate rows ``(N, D)``; returns ``(N, O)`` in the dtype of ``x``. ``vjp`` gives gradients; a call may compute without autograd.
 
         Raises:
             TeacherError: its code fails; the message shows a row.

@@ -16,7 +16,7 @@ from torch import Tensor
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.encoding import MISSING
 from dfkd_tune.inputs.feature import Feature
-from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees
@@ -183,6 +183,40 @@ def require_words(teacher: Teacher, inputs: Inputs) -> None:
                 f"takes the column {name} of {kind}, which {what}",
                 remedy=f"declare them in the features file: {{name: {name}, levels: {levels}}}",
             )
+
+
+def with_whole_numbers(teacher: Teacher, inputs: Inputs) -> Inputs:
+    """The inputs as a teacher's columns of integers and truth values take them; a fraction there would be cut off.
+
+    Features in columns of integers are whole numbers, those in columns of truth values are 0 and 1.
+
+    Raises:
+        TeacherError: something else is declared of such a column.
+    """
+    kinds = column_kinds(teacher)
+    features = [_as_taken(feature, kinds.get(feature.name, ""), teacher.source) for feature in inputs.features]
+    told = [new for old, new in zip(inputs.features, features, strict=True) if new.known and not old.known]
+    if not told:
+        return inputs.replaced(features=features) if features != [*inputs.features] else inputs
+    words = f"truth values of {', '.join(feature.name for feature in told)} are those that the teacher's columns take"
+    return inputs.replaced(features=features, inferred=inputs.inferred or InferredPrior(words, inputs))
+
+
+def _as_taken(feature: Feature, kind: str, source: object) -> Feature:
+    """A feature as a column of a kind takes it."""
+    truth = kind == "bool"
+    if not truth and not kind.startswith(("int", "uint")):
+        return feature
+    if feature.levels is None and not truth:
+        return feature if feature.integer else replace(feature, integer=True)
+    if not feature.known:
+        return replace(feature, levels=[0.0, 1.0])
+    levels = [level for level in feature.levels or () if level is not None]
+    if feature.levels is None or any(level not in ((0, 1) if truth else (round(level),)) for level in levels):
+        takes, remedy = ("0 and 1", "[0, 1]") if truth else ("whole numbers", "[0, 1, 2]")
+        rule = f"takes {takes} in the column {feature.name}, of {kind}; the features file declares others"
+        raise TeacherError(source, rule, remedy=f"declare {{name: {feature.name}, levels: {remedy}}}")
+    return feature
 
 
 def require_levels(teacher: Teacher, features: Sequence[Feature]) -> None:

@@ -184,6 +184,15 @@ def test_projection_lands_in_the_declared_set_and_stays(dtype):
     assert torch.equal(inputs.project(z)[:, exact], z[:, exact])
 
 
+def test_projection_keeps_whole_numbers_apart_that_float32_does_not():
+    inputs = Inputs([Feature(name="stamp", range=[1.7e9, 1.7e9 + 1_000], integer=True)])
+    z = inputs.project(torch.linspace(-3, 3, 5_000)[:, None])
+    x = raw(inputs, z.double())
+    assert z.dtype == torch.float32 and len(x.unique()) > 900
+    assert x.min() >= 1.7e9 - 1e-3 and x.max() <= 1.7e9 + 1_000 + 1e-3
+    assert float((x - x.round()).abs().max()) < 1e-3
+
+
 def test_projection_moves_to_the_nearest_point():
     inputs = Inputs([RANGED, LEVELED])
     z = anywhere(inputs, torch.float64)[:3]
