@@ -30,6 +30,8 @@ PARTS = "parts"
 """Study attribute: parts of the re-runs. It changes only while no process runs one."""
 SESSIONS = "sessions"
 """Study attribute: number of sessions so far."""
+STARTED = "started"
+"""Study attribute: the last session that started the study, and did not join it."""
 DEADLINE = "deadline"
 """Study attribute: time, in seconds since 1970, from which no worker begins a trial; None without a limit."""
 BASELINE = "baseline"
@@ -71,7 +73,8 @@ CERTIFIED = "certificate_rows"
 KNOWLEDGE = "knowledge"
 """Study attribute: what one more tier of knowledge would buy, a ``Gain`` as plain values; absent where no estimate was made."""
 SUMMARY = "summary"
-"""Study attribute: number of trials that had ended at the last summary, its time, and the promoted student's RMSE on the report bank."""
+"""Study attribute: number of trials that had ended at the last summary, its time, the session that had started the study, and the
+promoted student's RMSE on the report bank."""
 
 RECIPE = "recipe"
 """Trial attribute: the recipe, as JSON."""
@@ -197,6 +200,10 @@ class StudyRecord:
     @property
     def sessions(self) -> int:
         return self.attributes.get(SESSIONS, 0)
+
+    @property
+    def started(self) -> int:
+        return self.attributes.get(STARTED, 0)
 
     @property
     def deadline(self) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from dfkd_tune.search.attributes import ATTEMPTS, CERTIFIED, REASON, RECIPE, RECORD, SUMMARY, StudyRecord
+from dfkd_tune.search.attributes import ATTEMPTS, CERTIFIED, REASON, RECIPE, RECORD, STARTED, SUMMARY, StudyRecord
 from dfkd_tune.search.ranking import Promoted
 from dfkd_tune.teachers.metering.parts import CERTIFICATE
 from dfkd_tune.tracking import tags as tag
@@ -178,8 +178,9 @@ def published(
 
     parent = tracker.parent if tracker.settle() else None  # else ``sync`` completes the rest later
     certificate = publication.publish(uri, storage, study, parent, problem, leading)
-    summary = {"trials": ended, "at": time.time(), **publication.summary_of(certificate)}
-    if (asked := StudyRecord.of(study)).total_queries is not None:
+    asked = StudyRecord.of(study)
+    summary = {"trials": ended, STARTED: asked.started, "at": time.time(), **publication.summary_of(certificate)}
+    if asked.total_queries is not None:
         known = asked.certified_rows if certificate is None else asked.queries.get(CERTIFICATE, 0)
         summary[CERTIFIED] = known
     study.set_user_attr(SUMMARY, summary)

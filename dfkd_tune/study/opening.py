@@ -22,6 +22,7 @@ from dfkd_tune.search.attributes import (
     POOL_GRADIENTS,
     POPULATION,
     SPEC,
+    STARTED,
     TEACHER,
     TIER,
     TRACKING,
@@ -128,6 +129,7 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: 
         HOST: socket.gethostname(),
         TRACKING: without_credentials(tracking_uri),
         WORKERS: workers,
+        STARTED: StudyRecord.of(study).sessions,
         GROUPS: prepared.groups_of(StudyRecord.of(study).groups),
     }.items():
         if study.user_attrs.get(name) != value:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import optuna
 import torch
@@ -14,7 +13,7 @@ import torch
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import BASELINE, KNOWLEDGE, StudyRecord
+from dfkd_tune.search.attributes import BASELINE, KNOWLEDGE, STARTED, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.progress import Progress, StudyResult, totals
 from dfkd_tune.search.ranking import (
@@ -98,7 +97,6 @@ class StudyRunner:
         problem, tracker: teacher, pool and banks; MLflow records.
         trainer: the trials in training.
         view: progress for display.
-        summary_before: summary of the study when this process began; None in a process that joined.
     """
 
     prepared: Prepared
@@ -117,7 +115,6 @@ class StudyRunner:
     problem: Problem = field(init=False)
     tracker: Tracker = field(init=False)
     trainer: Trainer = field(init=False)
-    summary_before: Mapping[str, Any] | None = field(init=False)
     view: ProgressView = field(init=False)
 
     @property
@@ -133,7 +130,6 @@ class StudyRunner:
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.study, self.queue = open_queue(self.prepared, self.storage_url, self.tracking_uri, self.joining)
-        self.summary_before = None if self.joining else StudyRecord.of(self.study).summary
         self.storage = self.queue.storage
         self.known = known = StudyRecord.of(self.study)  # with the time at which all workers stop
         shared = shared_folder(self.storage_url, "answers")
@@ -324,7 +320,8 @@ class StudyRunner:
         promoted = next(iter(leading), None)
         self.view.read()
         summary, ended = known.summary, self.view.progress.ended
-        if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
+        # Otherwise another process of this session wrote the summary.
+        if (summary.get("trials"), summary.get(STARTED)) != (ended, known.started):
             self._require_same_teacher()
             self._estimate_gain()
             stores = (self.tracking_uri, self.storage, self.study)

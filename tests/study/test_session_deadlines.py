@@ -54,3 +54,19 @@ def test_workers_that_go_on_write_a_new_summary(store, tiny):
 
     again = join("resumed", store.storage, store.tracking)  # a worker that finds nothing to do
     assert (record(store, "resumed").summary, again.report) == (known.summary, result.report)
+
+
+def test_workers_certify_the_student_that_more_re_runs_promote(store, tiny):
+    """As many trials have ended as before, so that their number does not tell that the summary is an old one."""
+    options = {"trials": 2, "leaders": 2, "preset": "paper"}
+    run_study(tiny("rerun-more", reruns=0, **options), store.storage, store.tracking)
+    before = record(store, "rerun-more").summary
+    open_queue(tiny("rerun-more", reruns=3, **options), store.storage, store.tracking, workers=2)
+    result = join("rerun-more", store.storage, store.tracking)
+    known = record(store, "rerun-more")
+    assert known.summary["trials"] == before["trials"] == 2 and known.summary["at"] > before["at"]
+    assert result.report == known.summary["report"]
+    assert load_study(store.storage, "rerun-more").user_attrs[PROMOTED]["run"] == result.promoted.run
+    (study,) = store.runs("rerun-more", "study")
+    assert study.data.metrics["certificate/rmse"] == result.report
+    assert study.data.tags["dfkd.promoted"] == result.promoted.run
