@@ -211,8 +211,8 @@ def _as_taken(feature: Feature, kind: str, source: object) -> Feature:
         return feature if feature.integer else replace(feature, integer=True)
     if not feature.known:
         return replace(feature, levels=[0.0, 1.0])
-    levels = [level for level in feature.levels or () if level is not None]
-    if feature.levels is None or any(level not in ((0, 1) if truth else (round(level),)) for level in levels):
+    levels = [float(level) for level in feature.levels or () if level is not None]
+    if feature.levels is None or not all(level in (0, 1) if truth else level.is_integer() for level in levels):
         takes, remedy = ("0 and 1", "[0, 1]") if truth else ("whole numbers", "[0, 1, 2]")
         rule = f"takes {takes} in the column {feature.name}, of {kind}; the features file declares others"
         raise TeacherError(source, rule, remedy=f"declare {{name: {feature.name}, levels: {remedy}}}")
