@@ -61,7 +61,7 @@ class RoundQueue:
         queue: the trial queue of the study.
         groups: number of groups of a round.
         size: number of trials of a round.
-        sampler: first trial of a round -> its sampler.
+        sampler: first of the trials that are asked together -> their sampler; a round that a shorter study began is asked in two parts.
         suggest: draws all parameters of a trial.
     """
 
@@ -151,7 +151,7 @@ class RoundQueue:
 
     def _ask(self, found: _Found, trials: Sequence[FrozenTrial]) -> None:
         """Ask for the parameters of all trials of a round, and record them and the sampler's state in one transaction."""
-        memory = RoundMemory(self.queue.study, trials[: found.unasked[0]], sampler=self.sampler(found.first))
+        memory = RoundMemory(self.queue.study, trials[: found.unasked[0]], sampler=self.sampler(found.unasked[0]))
         points = self.queue.initial_points
         asked: dict[int, FrozenTrial] = {}
         for number in found.unasked:

@@ -96,6 +96,12 @@ def test_the_last_round_is_as_long_as_what_is_left(url):
     assert [claim.trial.number for claim in mine.claim(9).claims] == [8]
 
 
+def test_a_round_that_a_shorter_study_began_goes_on_with_other_draws(url):
+    run([rounds(url)], SIZE + 2)
+    asked = run([rounds(url)], 20)
+    assert len({tuple(params.items()) for params in asked}) == len(asked) == 20
+
+
 def test_who_takes_up_a_round_asks_nothing_anew(url):
     """Trials that are given back keep their parameters, and are taken up with their group."""
     mine = rounds(url)
