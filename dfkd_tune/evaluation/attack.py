@@ -84,11 +84,10 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
             if left < starts:  # the others stay where the answer is known
                 begin[left:] = origin[left:]
             climb(aim, origin, begin, rng, max(1, min(steps, left // starts)))
-    rows = asked()
-    if not rows:
+    if aim.best.isneginf().all():  # no gap is known: not even one at a row that was answered before
         return unattacked(problem, gaps)
     best = int(aim.best.argmax())
-    return Found(aim.where[best], origin[best], starts, rows, aim.unanswered, "gradient" if gradients else "random")
+    return Found(aim.where[best], origin[best], starts, asked(), aim.unanswered, "gradient" if gradients else "random")
 
 
 def unattacked(problem: Problem, gaps: Tensor) -> Found:

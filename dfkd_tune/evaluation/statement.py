@@ -44,11 +44,10 @@ def _rows(report: Report) -> str:
 
 def _attacked(worst: WorstGap) -> str:
     gap = gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))
-    if not worst.teacher_rows:
+    if worst.method == "none":
         return (
             f"No teacher row was left for an attack. The largest gap on the report bank is {gap}, at the input shown."
         )
-    told = (
-        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
-    )
-    return f"{told}found a gap of {gap}, at the input shown."
+    rows = f"of {worst.teacher_rows:,} teacher rows" if worst.teacher_rows else "on rows that were answered before"
+    told = f"An attack {rows}, within {worst.radius:g} standard deviations of prior rows,"
+    return f"{told} found a gap of {gap}, at the input shown."

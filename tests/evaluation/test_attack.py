@@ -1,5 +1,7 @@
 """An attack finds what a bank does not show, within what is declared."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from wrong_students import PLACE, SHARES, Student, bump
@@ -87,3 +89,12 @@ def test_an_attack_within_a_number_of_rows_takes_all_of_them_and_none_more(limit
     assert (found.method == "none") == (limit == 0)
     at = found.z.double()
     assert found.z.isfinite().all() and (limit == 0 or float((at - found.origin).abs().max()) <= RADIUS * (1 + 1e-6))
+
+
+def test_an_attack_on_rows_that_were_answered_before_counts(monkeypatch):
+    """Where inputs have few different rows, all answers may be known, so that an attack asks for none."""
+    problem = make_problem(Counting(network()))
+    monkeypatch.setattr(problem, "counting", lambda: nullcontext(lambda: 0))
+    found = certify(problem, Student(network(), bump()))
+    assert (found.worst.method, found.worst.teacher_rows) == ("gradient", 0)
+    assert found.worst.gap > 1.5 * found.report.by_output[0].gaps.largest
