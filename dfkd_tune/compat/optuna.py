@@ -187,12 +187,13 @@ def study_user_attribute(session: Session, study: optuna.Study, key: str) -> Any
     return None if found is None else json.loads(found[0])
 
 
-def write_study_user_attribute(session: Session, study: optuna.Study, key: str, value: object) -> None:
-    """Set a user attribute of a study in the current transaction."""
+def write_study_user_attributes(session: Session, study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+    """Set user attributes of a study in the current transaction."""
     table = STUDY_USER_ATTRIBUTES
-    known = (table.study_id == study_id(study)) & (table.key == key)
+    known = (table.study_id == study_id(study)) & table.key.in_(list(attributes))
     session.query(table).filter(known).delete(synchronize_session=False)
-    session.add(table(study_id=study_id(study), key=key, value_json=json.dumps(value)))
+    for name, value in attributes.items():
+        session.add(table(study_id=study_id(study), key=name, value_json=json.dumps(value)))
 
 
 def set_study_attributes(study: optuna.Study, attributes: Mapping[str, Any]) -> None:

@@ -158,6 +158,10 @@ class TrialQueue:
         for trial, (step, value) in values.items():
             private.note_report(trial, step, value)
 
+    def note(self, attributes: Mapping[str, Any]) -> None:
+        """Set user attributes of the study, in one transaction."""
+        self.storage.transact(lambda session: private.write_study_user_attributes(session, self.study, attributes))
+
     def give_back(self) -> None:
         """Return every trial of this worker to the queue with its parameters, for any worker to claim."""
 
@@ -180,12 +184,13 @@ class TrialQueue:
         self.storage.transact(write)
 
     def requeue_stale(self) -> list[Requeued]:
-        """Queue the trials of dead workers again; after ``MOST_ATTEMPTS`` a trial fails instead."""
+        """Queue the trials of other workers that are dead again; after ``MOST_ATTEMPTS`` a trial fails instead."""
         # Right after an outage no worker's heartbeat is recent.
         calm = time.monotonic() - self.storage.last_away > GRACE / 2
         stale = private.stale_trial_ids(self.storage, self.study) if calm else set()
         running = self.storage.transact(self._running)
-        dead = [(i, owner) for i, owner in running if i in stale or _is_dead(owner)]
+        # A machine that was suspended has late heartbeats of its own.
+        dead = [(i, owner) for i, owner in running if owner != self.owner and (i in stale or _is_dead(owner))]
         taken = [self.storage.transact(lambda session, d=each: self._requeue(session, *d)) for each in dead]
         return [each for each in taken if each is not None]
 

@@ -133,6 +133,18 @@ def test_a_living_worker_keeps_its_trial(tmp_path):
     assert mine.requeue_stale() == [Requeued(0)]
 
 
+def test_a_worker_does_not_take_its_own_trial_for_that_of_a_dead_one(tmp_path):
+    """A machine that was suspended has late heartbeats when it goes on."""
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    mine = queue(url, 1)
+    mine.claim(1)
+    with sqlite3.connect(tmp_path / "optuna.db") as connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-400 seconds')")
+    assert mine.requeue_stale() == []
+    other = TrialQueue(optuna.load_study(study_name="slots", storage=mine.storage), mine.storage)
+    assert other.owner != mine.owner and other.requeue_stale() == [Requeued(0)]
+
+
 def test_a_worker_without_heartbeat_loses_its_trial(tmp_path):
     mine = queue(f"sqlite:///{tmp_path}/optuna.db", 1)
     trial = mine.claim(1).trial

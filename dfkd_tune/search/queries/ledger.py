@@ -47,7 +47,7 @@ class Ledger:
             left = self.total - sum(known.values())
             if rows <= left:
                 claimed = {**known, part: known.get(part, 0) + rows}
-                private.write_study_user_attribute(session, self.study, QUERIES, claimed)
+                private.write_study_user_attributes(session, self.study, {QUERIES: claimed})
             return known.get(part, 0), left
 
         # A transaction whose answer was lost is repeated: rows are then claimed twice, and at most wasted.

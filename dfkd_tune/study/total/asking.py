@@ -161,13 +161,20 @@ class Asking:
         Raises:
             TeacherError: the teacher does not answer as it did when it was asked before.
         """
-        rows = self.total.division.rounds[number - 1]
+        rows, part = self.total.division.rounds[number - 1], round_name(number)
         with self.total.asking_alone(self.check_cancelled):
-            if self._may_ask(round_name(number), rows):
-                self.require_same_answers()
+            claimed = self.total.ledger.claimed().get(part, 0)  # rows without a finite answer are not asked again
+            if claimed < rows and self.total.left > 0:
                 chosen = self._chosen(number, rows, committee)
-                self._fill(round_name(number), rows, lambda n: chosen[:n])
+                if claimed < len(chosen):
+                    self.require_same_answers()
+                    self._fill(part, rows, lambda n: chosen[:n])
             self._note()
+
+    def begun(self) -> int:
+        """The last round of which rows were asked; 0 before the first."""
+        claimed = self.total.ledger.claimed()
+        return max((i for i in range(1, len(self.total.division.rounds) + 1) if claimed.get(round_name(i))), default=0)
 
     def _chosen(self, number: int, rows: int, committee: Callable[[], Sequence[Answer]]) -> Tensor:
         words = (ROUND, number)

@@ -48,6 +48,7 @@ class AskingClaims:
     labeling: Callable[[int], int]
     size: int = 1
     asked: int = field(default=0, init=False)
+    total: int = field(default=0, init=False)
     told: bool = field(default=False, init=False)
     pause: float = field(init=False)
 
@@ -56,15 +57,20 @@ class AskingClaims:
 
     def take(self, total: int, active: int, baseline: bool) -> Intake:
         """As ``Claims.take``; the untuned baseline waits until all trials have ended, so that it trains on all rows."""
+        self.total = total
         if self.size == 1 or not (active or baseline):  # a round of trials has the same rows on any number of processes
-            self._ask(total)
-        return replace(self.claims.take(total, active, baseline), baseline=False)
+            self._ask()
+        taken = self.claims.take(total, active, baseline)
+        if self.size > 1 and taken.trials:  # the round before may have ended in between
+            self._ask()
+        return replace(taken, baseline=False)
 
     def catch_up(self) -> None:
         """As ``Claims.catch_up``: rounds may have been asked by others since, or none be due as the time is up.
 
         The students of the best trials are the committee that labels rows for what trains from now on.
         """
+        self._ask()  # the last trial of another process may have ended since
         problem, answered = self.problem, self.asking.answered(len(self.asking.total.division.rounds))
         if answered.shared != problem.answered_rows:
             problem.grow(answered)
@@ -89,13 +95,17 @@ class AskingClaims:
     def notes(self, trial: optuna.Trial) -> Mapping[str, Any]:
         return self.claims.notes(trial)
 
-    def _ask(self, total: int) -> None:
+    def _ask(self) -> None:
+        """Ask the rounds that are due, and train on them from now on; on those, too, that an earlier session with fewer trials asked."""
         rounds = len(self.asking.total.division.rounds)
         if self.asked == rounds:
             return
         trials = self.study.get_trials(deepcopy=False)
-        ended = sum(trial.state.is_finished() for trial in trials) // self.size * self.size
-        due = sum(ended >= max(1, total * i // (rounds + 1)) for i in range(1, rounds + 1))
+        ended = sum(trial.state.is_finished() for trial in trials)
+        if ended < self.total:  # the last round of trials may be shorter than the others
+            ended = ended // self.size * self.size
+        due = sum(ended >= max(1, self.total * i // (rounds + 1)) for i in range(1, rounds + 1))
+        due = max(due, self.asking.begun())
         if due <= self.asked:
             return
         best = self._best(trial for trial in trials if self.size == 1 or trial.number < ended)

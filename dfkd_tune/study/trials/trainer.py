@@ -178,9 +178,7 @@ class Trainer:
         # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.
         attributes = ended.close(self.tracker, running.key)
         if running.trial is None:
-            self.study.set_user_attr(UNTUNED, attributes)
-            untuned = ended.values[0] if ended.values else math.nan
-            self.study.set_user_attr(BASELINE, untuned)  # last, because it marks both as known
+            self.queue.note({UNTUNED: attributes, BASELINE: ended.values[0] if ended.values else math.nan})
             self.baseline_lock.release()
             return
         limits = ended.constraints(self.prepared.space.max_parameters)

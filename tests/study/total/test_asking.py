@@ -20,6 +20,7 @@ from dfkd_tune.search.queries.ledger import Ledger
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.replay import load_replay
 from dfkd_tune.study.session import StudyRunner
+from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.division import AGAIN_ROWS, Division
 from dfkd_tune.study.total.opening import rows_folder
 from dfkd_tune.study.upkeep import plan_removal, remove
@@ -123,6 +124,29 @@ def test_rows_beyond_what_is_declared_may_have_no_number(store, log, tmp_path, m
     assert run(store, costly_tree("costly-edge", tmp_path, 400, trials=2)).promoted is not None
     assert "rows (stress)" in caplog.text and "which are left out" in caplog.text
     assert asked(log) <= 400
+
+
+def test_a_round_with_a_row_without_a_number_is_asked_once(store, log, tmp_path, monkeypatch, caplog):
+    ill = []
+
+    def undefined(x):
+        study = optuna.load_study(study_name="costly-gap", storage=store.storage)
+        if "round-1" in StudyRecord.of(study).queries and not ill:
+            ill.append(x[0])
+        return np.array([any((row == bad).all() for bad in ill) for row in x])
+
+    def of_two_processes(self, number, committee, once=Asking.round):
+        once(self, number, committee)
+        spent = asked(log)
+        once(self, number, committee)
+        later.append(asked(log) - spent)
+
+    later = []
+    monkeypatch.setattr(costly, "UNDEFINED", undefined)
+    monkeypatch.setattr(Asking, "round", of_two_processes)
+    run(store, costly_tree("costly-gap", tmp_path, 1_000, trials=2))
+    assert "1 of" in caplog.text and "rows (round-1)" in caplog.text
+    assert later == [0, 0, 0]
 
 
 def test_a_removed_study_leaves_no_rows(store, log, tmp_path):

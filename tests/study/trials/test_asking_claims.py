@@ -23,9 +23,12 @@ ROUNDS, TRIALS = 3, 20
 class Asking:
     """Notes the rounds that are asked, and the sizes of their committees."""
 
-    def __init__(self):
+    def __init__(self, begun=0):
         self.total = SimpleNamespace(division=SimpleNamespace(rounds=(10,) * ROUNDS))
-        self.asked = {}
+        self.asked, self.before = {}, begun
+
+    def begun(self):
+        return self.before
 
     def round(self, number, committee):
         self.asked[number] = committee()
@@ -69,13 +72,11 @@ def study(tmp_path):
     return study
 
 
-def take(study, folder, size: int, **about):
-    asking, problem = Asking(), Problem(folder / "students")
-    inner = SimpleNamespace(pause=0.5, take=lambda *given: Intake(baseline=True))
+def take(study, folder, size: int, active: int = 0, total: int = TRIALS, begun: int = 0, hand_out=lambda *given: ()):
+    asking, problem = Asking(begun), Problem(folder / "students")
+    inner = SimpleNamespace(pause=0.5, take=lambda *given: Intake(hand_out(*given), baseline=True))
     claims = AskingClaims(inner, asking, problem, study, lambda answered: MOST_MEMBERS, size)
-    assert (
-        not claims.take(TRIALS, about.get("active", 0), False).baseline and claims.pause == 0.5
-    )  # it waits for all rows
+    assert not claims.take(total, active, False).baseline and claims.pause == 0.5  # it waits for all rows
     return asking, problem, claims
 
 
@@ -84,6 +85,33 @@ def test_rounds_that_are_due_are_asked_once(study, tmp_path):
     assert [*asking.asked] == [1, 2] and problem.grown == [2]
     claims.take(TRIALS, 0, False)
     assert problem.grown == [2]
+
+
+def test_all_rounds_are_asked_when_all_trials_have_ended(study, tmp_path):
+    """Though the last round of trials is shorter than the others, and ends after the last look for trials."""
+    asking, problem, _ = take(study, tmp_path, 8, total=12)
+    assert [*asking.asked] == [1, 2, 3] and problem.grown == [3]
+    asking, _, claims = take(study, tmp_path, 8, active=1, total=12)
+    assert not asking.asked
+    claims.catch_up()
+    assert [*asking.asked] == [1, 2, 3]
+
+
+def test_trials_that_are_added_train_on_the_rows_that_were_asked_before(study, tmp_path):
+    asking, problem, _ = take(study, tmp_path, 1, total=200, begun=3)
+    assert [*asking.asked] == [1, 2, 3] and problem.grown == [3]
+
+
+def test_a_round_of_trials_that_ends_during_a_look_for_trials_is_seen(study, tmp_path):
+    """The next round of trials is handed out in the same look."""
+
+    def hand_out(*given):
+        for _ in range(4):
+            study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+        return ["a trial of the next round"]
+
+    asking, problem, _ = take(study, tmp_path, 8, hand_out=hand_out)
+    assert [*asking.asked] == [1, 2, 3] and problem.grown == [1, 3]
 
 
 def test_what_begins_after_all_trials_has_the_rows_that_others_asked(study, tmp_path):
