@@ -47,8 +47,9 @@ def rounded(network: nn.Module, rows: Tensor) -> tuple[Values, Values]:
         return nearest, steps
     with torch.no_grad():
         wanted = network(rows[half:])
+        spread = _spread(wanted)
         errors = [
-            float(((outputs(network, each, steps, rows[half:]) - wanted) / wanted.std(0)).square().mean())
+            float(((outputs(network, each, steps, rows[half:]) - wanted) / spread).square().mean())
             for each in (nearest, moved)
         ]
     return (moved if errors[1] < errors[0] else nearest), steps
@@ -60,16 +61,22 @@ def outputs(network: nn.Module, values: Mapping[str, Tensor], steps: Mapping[str
     return functional_call(network, held, (rows,))
 
 
+def _spread(answers: Tensor) -> Tensor:
+    """Standard deviations ``(O,)`` of outputs ``(N, O)``; 1 for one that does not vary."""
+    spread = answers.std(0)
+    return torch.where(spread > 0, spread, 1.0)
+
+
 def _compensated(network: nn.Module, exact: Values, steps: Values, rows: Tensor) -> Values:
     """The parameters after each weight was rounded and all later ones made up for it; those that are not rounded come last."""
     names = sorted(exact, key=lambda name: name not in steps)
     count, wide = sum(value.numel() for value in exact.values()), network(rows[:1]).shape[1]
     part = rows[: max(1, CELLS // (count * wide))]
     with torch.no_grad():
-        spread = network(rows).std(0)
+        spread = _spread(network(rows))
     found = _derivatives(network, exact, part)
     slopes = torch.cat([found[name].reshape(len(part), wide, -1) for name in names], dim=2)
-    slopes = (slopes / torch.where(spread > 0, spread, 1.0)[:, None]).flatten(0, 1)
+    slopes = (slopes / spread[:, None]).flatten(0, 1)
     hessian = slopes.T @ slopes / len(part)
     hessian += DAMPING * hessian.diagonal().mean() * torch.eye(count, dtype=hessian.dtype)
     upper = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True)

@@ -49,4 +49,7 @@ class GRUNetwork(ShapedNetwork):
         weights: list[Tensor] = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
         start = self.start.expand(1, x.shape[0], -1)
         last = torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[1]
-        return self.out(last[0])
+        answers = self.out(last[0])
+        if torch.onnx.is_in_onnx_export():  # ONNX Runtime's operator forgets that a value was NaN
+            answers = torch.where(x.isnan().flatten(1).any(1, keepdim=True), torch.nan, answers)
+        return answers

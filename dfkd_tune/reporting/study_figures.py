@@ -112,7 +112,7 @@ def draw_choices(axes: Axes, found: Findings, leaf: str) -> None:
 
 
 def threshold(found: Findings) -> Figure:
-    """Objective against the threshold of the gap bound; trials without a bound are at the left edge."""
+    """Objective against the threshold of the gap bound; a dashed line is the best trial without a bound."""
     figure, (axes,) = canvas()
     done = completed(found.trials)
     for kind, color in colors(_met(found, "bound.kind")).items():

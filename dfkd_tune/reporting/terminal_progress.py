@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dfkd_tune.search.progress import Progress, StudyResult
+from dfkd_tune.utils import strict_json
 
 LINE_SECONDS = 10.0
 MOST_RUNNING, MOST_ENDED = 8, 3
@@ -161,6 +161,5 @@ def ended(console: Console, result: StudyResult) -> None:
 
 def event(console: Console, kind: str, **values: object) -> None:
     """Write one JSON line; numbers that are not finite become null."""
-    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-    console.file.write(json.dumps({"event": kind} | plain) + "\n")
+    console.file.write(strict_json.dumps({"event": kind} | values) + "\n")
     console.file.flush()

@@ -53,3 +53,19 @@ def test_rows_that_say_nothing_leave_plain_rounding():
     layers = network(1, 1)
     for rows in (ROWS[:1].repeat(10, 1), torch.full((10, 6), torch.nan, dtype=torch.float64)):
         assert all(bool(value.isfinite().all()) for value in rounded(layers, rows)[0].values())
+
+
+def test_an_output_that_does_not_vary_leaves_the_others_exact(monkeypatch):
+    layers = network(1, 2)
+    with torch.no_grad():
+        layers[-1].weight[1] = 0.0
+    values, steps = rounded(layers, ROWS)
+    monkeypatch.setattr(rounding, "MOST", 0)
+    plain, _ = rounded(layers, ROWS)
+    with torch.no_grad():
+        wanted = layers(ROWS)[:, 0]
+        moved, nearest = (
+            float((rounding.outputs(layers, each, steps, ROWS)[:, 0] - wanted).square().mean())
+            for each in (values, plain)
+        )
+    assert moved < 0.5 * nearest

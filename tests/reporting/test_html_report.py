@@ -18,6 +18,7 @@ from dfkd_tune.reporting.html_report import report
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.foreign import AGREED
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.ranking import Promoted
 
 
 class Page(HTMLParser):
@@ -85,6 +86,25 @@ def test_a_report_of_a_study_under_way_says_so(store, tiny, tmp_path):
     assert "is not finished: 6 complete, 1 pruned, 1 waiting" in text
     assert "RMSE of 0.4" in text and "There is none for this student yet" in text
     assert "Not sure. direct leads" in text
+
+
+def test_a_report_without_a_certificate_tells_the_promoted_student(store, tmp_path):
+    """Its RMSE is that of the re-run, and not that of the short trial whose recipe it has."""
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    study = optuna.create_study(storage=url, study_name="rerun")
+    study.set_user_attr("identity", dict.fromkeys(AGREED, "known"))
+    study.set_user_attr("pool", 500)
+    for each in of(direct=[0.5, 0.4]):
+        study.add_trial(each)
+    untuned = {name: each for name, each in study.trials[0].user_attrs.items() if name != "rmse"}
+    study.set_user_attr("untuned", untuned | {"rmse": 0.37})
+    study.set_user_attr("baseline", 0.37)
+    for trial_number, told, recipe in ((1, 0.31, "trial 1"), (None, 0.37, "the untuned baseline")):
+        promoted = Promoted(trial_number, "a run", told, told, told)
+        study.set_user_attr("promoted", vars(promoted))
+        text = Page(report(url, store.tracking, "rerun")).text
+        assert f"{told}RMSE to the teacher on the selection bank" in text and "0.4RMSE" not in text
+        assert f"Its recipe, {recipe}:" in text and "trial -1" not in text
 
 
 def test_the_report_tells_what_more_knowledge_would_buy(store, tmp_path):

@@ -11,6 +11,7 @@ import click
 
 from dfkd_tune.cli.options import DEVICE, TRUST
 from dfkd_tune.cli.study_options import Changes, spec_of, study_changes
+from dfkd_tune.utils import strict_json
 
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.knowledge.gain import Gain
@@ -131,7 +132,7 @@ def check(
             say("knowledge", gain.words())
         if as_json:
             told = None if gain is None else {**asdict(gain), "command": gain.command}
-            click.echo(json.dumps({**said, "search": described["search"], "knowledge": told}))
+            click.echo(strict_json.dumps({**said, "search": described["search"], "knowledge": told}))
 
     if asked_for is None:
         say("time", "not estimated, as an estimate would ask for rows")

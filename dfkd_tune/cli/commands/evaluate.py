@@ -55,11 +55,11 @@ def evaluate(
 
     This chooses nothing and changes no student. The figures are logged to the student's run and to its registered versions; no row is.
     """
-    import json
 
     from dfkd_tune.locations.paths import tracking_url
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.tracking.run_lookup import require_study
+    from dfkd_tune.utils import strict_json
 
     uri = tracking_url(tracking_uri)
     with reaching(uri):
@@ -69,7 +69,7 @@ def evaluate(
 
         reading = Reading(kind, layout, missing)
         found = evaluate_rows(uri, name, trial, Path(data), reading, targets, sources)
-    click.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(in_words(found)))
+    click.echo(strict_json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(in_words(found)))
 
 
 def in_words(found: OnRows) -> list[str]:

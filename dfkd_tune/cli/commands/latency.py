@@ -26,7 +26,6 @@ def latency(
     The student runs in PyTorch, as an exported program, in ONNX Runtime and in C, as far as they are installed. All take turns on one
     thread. The certificate keeps the timings.
     """
-    import json
     from dataclasses import asdict
 
     from rich.table import Table
@@ -35,6 +34,7 @@ def latency(
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.tracking.run_lookup import require_study
+    from dfkd_tune.utils import strict_json
 
     uri = tracking_url(tracking_uri)
     with reaching(uri):
@@ -44,7 +44,7 @@ def latency(
 
         found, kept = student_latency(uri, name, trial, sources)
     if as_json:
-        return click.echo(json.dumps([asdict(each) for each in found], indent=1))
+        return click.echo(strict_json.dumps([asdict(each) for each in found], indent=1))
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("runs in", "rows", "microseconds", "quartiles", "times as fast"):
         shown.add_column(title, justify="left" if title == "runs in" else "right")

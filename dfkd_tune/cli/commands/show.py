@@ -14,7 +14,6 @@ from dfkd_tune.cli.options import STORAGE, studies
 @STORAGE
 def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> None:
     """Print the results of study NAME and its trials, best first. Without NAME, show the study that changed last."""
-    import json
 
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
@@ -25,13 +24,14 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.training.rmse_words import outputs_in_words
+    from dfkd_tune.utils import strict_json
 
     storage_url = paths.optuna_url(storage)
     found = load_study(storage_url, last_changed(storage_url) if name is None else name)
     trials = found.get_trials(deepcopy=False)
     if as_json:
         click.echo(
-            json.dumps(
+            strict_json.dumps(
                 {
                     "study": found.study_name,
                     "attributes": found.user_attrs,

@@ -18,7 +18,6 @@ def compare(names: tuple[str, ...], as_json: bool, storage: str | None) -> None:
     """
     if len(set(names)) < 2:
         raise click.UsageError("name at least two studies")
-    import json
 
     from rich.table import Table
     from rich.text import Text
@@ -28,11 +27,12 @@ def compare(names: tuple[str, ...], as_json: bool, storage: str | None) -> None:
     from dfkd_tune.reporting.study_comparison import compare_studies
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.search.loaded import load_study
+    from dfkd_tune.utils import strict_json
 
     storage_url = paths.optuna_url(storage)
     found = compare_studies([find(load_study(storage_url, name)) for name in dict.fromkeys(names)])
     if as_json:
-        click.echo(json.dumps(found.plain(), indent=1))
+        click.echo(strict_json.dumps(found.plain(), indent=1))
         return
     console = wide()
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -12,7 +12,6 @@ from dfkd_tune.cli.options import STORAGE
 @STORAGE
 def list_studies(as_json: bool, storage: str | None) -> None:
     """List the studies of a storage: teacher, trials by state, best objective, tier and last change."""
-    import json
 
     from rich.table import Table
     from rich.text import Text
@@ -21,10 +20,11 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.search.listing import listed
+    from dfkd_tune.utils import strict_json
 
     found = listed(paths.optuna_url(storage))
     if as_json:
-        click.echo(json.dumps([study.plain() for study in found], indent=1))
+        click.echo(strict_json.dumps([study.plain() for study in found], indent=1))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("study", "teacher", "trials", "best trial", "tier", "changed"):

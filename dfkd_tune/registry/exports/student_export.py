@@ -134,9 +134,12 @@ class StudentExport:
             within: largest relative increase of the RMSE.
 
         Raises:
-            ExportError: as ``write`` does, or the RMSE grows by more than ``within``.
+            ExportError: as ``write`` does, or the RMSE grows by more than ``within``; or the file cannot be read here, so that it could
+                not be certified.
         """
         require_place(self.file)
+        if (why := EXPORTS[self.kind].unread()) is not None:
+            raise ExportError(f"--precision {precision}", f"a certificate is of the file as it was read: {why}")
         self._spare_companions()
         self._spare(problem.teacher)
         form, plain = EXPORTS[self.kind], InputSchema.of(self.result)

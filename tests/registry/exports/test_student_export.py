@@ -64,6 +64,15 @@ def test_python_writes_the_same(study, store, tmp_path, monkeypatch):
     assert Path(tmp_path / "other.c").exists()
 
 
+def test_int8_is_not_written_where_it_cannot_be_certified(study, dfkd, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("dfkd_tune.export.formats.c.format.compiler", lambda: None)
+    argv = ["export", study, "--out", "pump.c", "--precision", "int8", "--within", "100000%"]
+    ended = dfkd(*argv, *store.options[2:])
+    (line,) = ended.err.strip().splitlines()
+    assert ended.status == 1 and "--precision int8: a certificate is of the file as it was read: no C compiler" in line
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_command_tells_bytes_and_certifies_them(study, dfkd, store, tmp_path):
     pytest.importorskip("ziglang")
     argv = ["export", study, "--out", "pump.c", "--precision", "int8", "--within", "100000%"]

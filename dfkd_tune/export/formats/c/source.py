@@ -10,8 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.arrays import StudentArrays
 from dfkd_tune.export.formats.c.constants import FLOAT_BYTES, indices, parts_of
@@ -187,8 +185,8 @@ def _encoding_constants(encoding: Encoding) -> list[str]:
         made += [] if encoding.plain else [indices("place", ordered)]
     if encoding.levels:
         cells = [(i, *cell) for i, levels in encoding.levels.items() for cell in _cells(levels)]
-        largest = number(float(np.finfo(encoding.dtype).max), double)
-        bounds = f"-{largest}", largest
+        one = number(1.0, double)
+        bounds = f"-{one} / {number(0.0, double)}", f"{one} / {number(0.0, double)}"  # infinite
         made += [indices("level", [i for i, *_ in cells])]
         made += [array(real, "above", (bounds[0] if low is None else number(low, double) for _, low, _, _ in cells))]
         made += [array(real, "upto", (bounds[1] if high is None else number(high, double) for _, _, high, _ in cells))]

@@ -51,7 +51,9 @@ def test_int8_answers_as_the_student_with_these_weights(kind, options, libm, tmp
     assert sum(map(int, held)) == weights  # all weights are integers
     again = loaded(source, *STRICT)
     x = schema().more_rows(COMPARED_ROWS)
-    torch.testing.assert_close(again(x), network(x), rtol=1e-5, atol=1e-5)
+    x[0, 3] = torch.nan
+    torch.testing.assert_close(again(x), network(x), rtol=1e-5, atol=1e-5, equal_nan=True)
+    assert bool(again(x[:1]).isnan().all())
 
 
 def test_int8_of_grids_of_many_layers(tmp_path):
@@ -72,7 +74,10 @@ def test_int8_takes_levels_and_missing_values(kind, name, tmp_path):
     torch.testing.assert_close(answers, network(x), rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
-@pytest.mark.parametrize("kind, options", [("mlp", {"depth": 2}), *((kind, {}) for kind in KINDS[1:])])
+@pytest.mark.parametrize(
+    "kind, options",
+    [("mlp", {"depth": 2}), ("mlp", {"depth": 2, "activation": "relu"}), *((kind, {}) for kind in KINDS[1:])],
+)
 def test_sums_stay_within_32_bits(kind, options):
     """The compiler traps a sum that does not, and a number that no integer holds."""
     network = small(kind, **options)

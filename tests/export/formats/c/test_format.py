@@ -32,7 +32,9 @@ def test_every_architecture_answers_alike_and_compiles_without_a_warning(kind, o
     source = (tmp_path / "pump.c").read_text()
     again = compiler.loaded(source, *STRICT, *([] if libm else ["-nostdlib"]))
     x = schema().more_rows(COMPARED_ROWS)
-    torch.testing.assert_close(again(x), network(x).detach(), rtol=1e-5, atol=1e-5)
+    x[0, 3] = torch.nan  # no plausible number
+    torch.testing.assert_close(again(x), network(x).detach(), rtol=1e-5, atol=1e-5, equal_nan=True)
+    assert bool(again(x[:1]).isnan().all())
     assert (tmp_path / "pump.h").read_text() == header_of(source)
     assert not re.search(r"^static (?!const )\w+ \w+\[", source, re.MULTILINE)  # tables are constants
 
@@ -50,6 +52,8 @@ def test_levels_and_missing_values_are_encoded_as_the_student_encodes_them(kind,
     encoding = LEVELS[name]
     network, x = made(kind, encoding, Columns(encoding.width)), rows_of(encoding)
     units = InputSchema([f"x{i}" for i in range(len(encoding.center))], encoding, x)
+    x = torch.cat([x, torch.full_like(x[:2], torch.finfo(x.dtype).max) * torch.tensor([[1.0], [-1.0]])])
+    x[-2:, [i for i in range(x.shape[1]) if i not in encoding.levels]] = 0.0  # only a level may be the largest number
     answers = C().read(C().write(network, units), network)(x)
     torch.testing.assert_close(answers, network(x).detach(), rtol=1e-5, atol=1e-5, equal_nan=True)
     export(network, units, "c", tmp_path / "levels.c")
