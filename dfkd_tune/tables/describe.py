@@ -10,6 +10,7 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
   Words are published only as levels, and a missing value may be one more level, ``null``. In any other column of numbers,
   the share of missing values is published beside the description of the values that are there.
+- A column is marked as one of whole numbers where fewer than K rows hold a fraction.
 - Where levels or a share of missing values are withheld, the probabilities of the column are rounded to K rows, those of quantiles to
   half as many: exact ones would tell by their denominator how many rows are withheld.
 - *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows. A column of one published value has no
@@ -180,7 +181,8 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
         if not levels and missing:
             item |= {"missing": float(f"{missing / rows:.6g}")} if often else {}
             told.filled += [] if often else [name]
-        told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
+        whole = not levels and int((x != np.rint(x)).sum()) < at_least  # a mark that one row takes away tells of that row
+        told.features.append(item | ({"integer": True} if whole else {}))
     if tier == "correlation" or steps is not None:
         scores = _scores(table.columns, told.features, at_least)
         told.rank_correlation = _rank_correlation(scores)

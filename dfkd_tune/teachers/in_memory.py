@@ -301,7 +301,7 @@ def _checked(file: Path, teacher: Teacher, examples: Tensor) -> Given:
     except TeacherError as error:
         file.unlink(missing_ok=True)
         return _unkept(teacher, f"its file was refused: {error.rule}")
-    if float((theirs - ours).abs().max()) > TOLERANCE * float(ours.abs().max() + 1e-30):
+    if not float((theirs - ours).abs().max()) <= TOLERANCE * float(ours.abs().max() + 1e-30):  # NaN is no answer
         file.unlink(missing_ok=True)
         return _unkept(teacher, "the exported program answers differently")
     return Given(str(file))

@@ -124,7 +124,7 @@ def _smallest(client: MlflowClient, experiment_id: str, study: str, objective: s
     """The run of the smallest student, re-runs included, whose objective is at most the share ``within`` above the best."""
     students = f"attributes.status = '{RunStatus.FINISHED}' and tags.`{tag.KIND}` != '{RunKind.STUDY}'"
     by = [f"metrics.{objective} ASC"]
-    best = client.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
+    best = client.search_runs([experiment_id], f"{students} and metrics.{objective} >= 0", order_by=by, max_results=1)
     if not best:
         raise _incomplete(study, None)
     limit = best[0].data.metrics[objective] * (1 + within)

@@ -58,6 +58,14 @@ def test_kinds_of_columns():
     assert list(features["mixed"]["quantiles"].values()).count(5.0) == 2
 
 
+def test_whole_numbers_are_told_of_as_many_rows_as_everything_else():
+    for fractions, told in ((K - 1, True), (K, False)):
+        column = np.random.default_rng(0).integers(0, 500, ROWS).astype(float)
+        column[:fractions] += 0.5
+        (item,) = described(column)
+        assert item.get("integer", False) is told
+
+
 def described_frame(frame, tier="quantiles", at_least=K) -> list[dict]:
     return describe(table(frame), tier, at_least).features
 
