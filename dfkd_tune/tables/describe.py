@@ -181,7 +181,8 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
         if not levels and missing:
             item |= {"missing": float(f"{missing / rows:.6g}")} if often else {}
             told.filled += [] if often else [name]
-        whole = not levels and int((x != np.rint(x)).sum()) < at_least  # a mark that one row takes away tells of that row
+        # A mark that one row takes away tells of that row.
+        whole = not levels and int((x != np.rint(x)).sum()) < at_least
         told.features.append(item | ({"integer": True} if whole else {}))
     if tier == "correlation" or steps is not None:
         scores = _scores(table.columns, told.features, at_least)
