@@ -49,7 +49,8 @@ class StudySection:
     Args:
         name: name of the study, its MLflow experiment and its parent run; by default the file's name.
         trials: number of trials in total, also after a resume.
-        seed: seed of all random numbers.
+        seed: seed of all random numbers. Where it is given, trials run in rounds, which are the same on every machine; otherwise 0 seeds
+            banks and students, and which trials there are depends on the machine.
         objective: ``robust``: weighted geometric mean of ``nrmse`` on the selection and stress banks; ``rmse``: in the
             teacher's units, on the selection bank; ``nrmse``: the same over the standard deviation of each output.
         population: number of trials that train at the same time; by default 8 with a seed, else chosen for this

@@ -82,8 +82,9 @@ def check(
     defaults = defaults_for(asked, found)
     weighed = f" against {about.pareto}" if about.pareto else ""
     limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
+    seed = f"seed {about.seed}" if asked.seeded else "no seed"
     facts = {
-        "study": f"{asked.name}: {about.trials} trials of {trial_steps(asked)} steps{_again(asked)}, seed {about.seed}, objective {about.objective}{weighed}",
+        "study": f"{asked.name}: {about.trials} trials of {trial_steps(asked)} steps{_again(asked)}, {seed}, objective {about.objective}{weighed}",
         "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
         f"{'differentiable' if found.differentiable else 'black box'}, {_number(found.rows_per_second)} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
