@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.training.rmse_words import gap_in_words, rmse_in_words
-from dfkd_tune.utils.html import table
+from dfkd_tune.utils.text.html import table
 
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.certificate import Certificate

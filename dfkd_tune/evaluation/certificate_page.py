@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dfkd_tune.utils import html
+from dfkd_tune.utils.text import html
 
 if TYPE_CHECKING:  # a report shows certificates without PyTorch
     from dfkd_tune.evaluation.certificate import Certificate

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from dfkd_tune.inputs.feature import Feature
-from dfkd_tune.utils.html import table
+from dfkd_tune.utils.text.html import table
 
 TIERS = {
     "T0": "nothing is known of the inputs; every feature is taken to be standard normal and independent of the others",

@@ -27,7 +27,7 @@ from dfkd_tune.registry.model_signature import (
     is_optional,
 )
 from dfkd_tune.students.drop_in import drop_in_pt2
-from dfkd_tune.utils.markdown import escaped
+from dfkd_tune.utils.text.markdown import escaped
 from dfkd_tune.utils.user_code import Confined
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dfkd_tune.registry.versions import READY, made_of, made_of_runs, models_of,
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.run_lookup import parent_of, trial_of
 from dfkd_tune.training.rmse_words import gap_in_words, of_outputs, outputs_in_words, rmse_in_words
-from dfkd_tune.utils.markdown import escaped, with_section
+from dfkd_tune.utils.text.markdown import escaped, with_section
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,7 +10,7 @@ from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import guarded, open_client
 from dfkd_tune.tracking.experiment_upkeep import models_in
 from dfkd_tune.tracking.run_lookup import find_run
-from dfkd_tune.utils.markdown import escaped
+from dfkd_tune.utils.text.markdown import escaped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -25,7 +25,8 @@ from dfkd_tune.tracking.connection import open_client, preflight
 from dfkd_tune.tracking.run_files import FIGURES
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.training.rmse_words import of_outputs, outputs_in_words
-from dfkd_tune.utils import html, yaml_io
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.text import html
 
 LOG = logging.getLogger(__name__)
 TABLE_TRIALS = 15

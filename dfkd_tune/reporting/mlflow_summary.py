@@ -35,7 +35,7 @@ from dfkd_tune.tracking.states import State
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.utils.markdown import escaped
+from dfkd_tune.utils.text.markdown import escaped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

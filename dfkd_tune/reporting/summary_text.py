@@ -16,7 +16,7 @@ from dfkd_tune.search.ranking import Smallest, recipe_name
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rmse_words import rmse_in_words
-from dfkd_tune.utils.markdown import argument
+from dfkd_tune.utils.text.markdown import argument
 
 VERBS = {"sure": "won", "likely": "probably won"}
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dfkd_tune.search.progress import Progress, StudyResult
-from dfkd_tune.utils import strict_json
+from dfkd_tune.utils.text import strict_json
 
 LINE_SECONDS = 10.0
 MOST_RUNNING, MOST_ENDED = 8, 3

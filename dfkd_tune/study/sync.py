@@ -36,8 +36,8 @@ from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import interrupted
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.utils.markdown import without_section
 from dfkd_tune.utils.seeding import derive
+from dfkd_tune.utils.text.markdown import without_section
 
 LOG = logging.getLogger(__name__)
 

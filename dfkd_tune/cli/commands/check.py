@@ -11,7 +11,7 @@ import click
 
 from dfkd_tune.cli.options import DEVICE, TRUST
 from dfkd_tune.cli.study_options import Changes, spec_of, study_changes
-from dfkd_tune.utils import strict_json
+from dfkd_tune.utils.text import strict_json
 
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.knowledge.gain import Gain

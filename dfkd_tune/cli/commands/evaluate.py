@@ -59,7 +59,7 @@ def evaluate(
     from dfkd_tune.locations.paths import tracking_url
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.tracking.run_lookup import require_study
-    from dfkd_tune.utils import strict_json
+    from dfkd_tune.utils.text import strict_json
 
     uri = tracking_url(tracking_uri)
     with reaching(uri):

@@ -34,7 +34,7 @@ def latency(
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.tracking.run_lookup import require_study
-    from dfkd_tune.utils import strict_json
+    from dfkd_tune.utils.text import strict_json
 
     uri = tracking_url(tracking_uri)
     with reaching(uri):

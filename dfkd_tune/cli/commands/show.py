@@ -24,7 +24,7 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.training.rmse_words import outputs_in_words
-    from dfkd_tune.utils import strict_json
+    from dfkd_tune.utils.text import strict_json
 
     storage_url = paths.optuna_url(storage)
     found = load_study(storage_url, last_changed(storage_url) if name is None else name)

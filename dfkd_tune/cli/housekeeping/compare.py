@@ -27,7 +27,7 @@ def compare(names: tuple[str, ...], as_json: bool, storage: str | None) -> None:
     from dfkd_tune.reporting.study_comparison import compare_studies
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.search.loaded import load_study
-    from dfkd_tune.utils import strict_json
+    from dfkd_tune.utils.text import strict_json
 
     storage_url = paths.optuna_url(storage)
     found = compare_studies([find(load_study(storage_url, name)) for name in dict.fromkeys(names)])

@@ -20,7 +20,7 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.search.listing import listed
-    from dfkd_tune.utils import strict_json
+    from dfkd_tune.utils.text import strict_json
 
     found = listed(paths.optuna_url(storage))
     if as_json:

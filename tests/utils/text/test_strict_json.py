@@ -3,7 +3,7 @@
 import json
 import math
 
-from dfkd_tune.utils.strict_json import dumps
+from dfkd_tune.utils.text.strict_json import dumps
 
 
 def never(constant: str) -> None:

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from dfkd_tune.utils import html
+from dfkd_tune.utils.text import html
 
 
 def test_words_between_backticks_are_code_and_all_is_escaped():

@@ -18,7 +18,7 @@ from dfkd_tune.reporting.html_report import report
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.utils.markdown import argument, escaped
+from dfkd_tune.utils.text.markdown import argument, escaped
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SIGNS = "\\`*_{}[]()#+-.!|~$<>&\"'@:/ abw1\n"

@@ -1,0 +1,1 @@
+"""Text for others to read: HTML, Markdown and JSON."""
