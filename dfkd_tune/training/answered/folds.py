@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfkd_tune.utils.seeding import stream
-
 FOLDS = 5
 """Number of folds of the rows of the first round; later rounds are trained on by every student."""
 ENOUGH_ROWS = 500
@@ -35,11 +33,8 @@ class Fold:
 
 
 def folds(prior: int, stress: int, rest: int) -> list[Fold]:
-    """Split a pool of ``prior`` rows, then ``stress`` rows, then ``rest`` rows of later rounds, which are never held out.
-
-    Folds are random: every fifth row of a Sobol sequence is less even than as many random ones of it.
-    """
-    of_prior, of_stress = (_shuffled(rows, name) % FOLDS for rows, name in ((prior, "prior"), (stress, "stress")))
+    """Split a pool of ``prior`` rows, then ``stress`` rows, then ``rest`` rows of later rounds, which are never held out."""
+    of_prior, of_stress = torch.arange(prior) % FOLDS, torch.arange(stress) % FOLDS
     found = []
     for k in range(FOLDS):
         held = (of_prior == k).nonzero().flatten()
@@ -48,11 +43,6 @@ def folds(prior: int, stress: int, rest: int) -> list[Fold]:
         free = torch.cat([of_prior != k, of_stress != k, torch.ones(rest, dtype=torch.bool)])
         found.append(Fold(free.nonzero().flatten(), held[early], held[~early], away))
     return found
-
-
-def _shuffled(rows: int, name: str) -> Tensor:
-    """The numbers ``0 .. rows - 1`` in an order that is the same in every process and session."""
-    return torch.randperm(rows, generator=stream(0, "folds", name))
 
 
 def folds_trained(prior: int) -> int:
