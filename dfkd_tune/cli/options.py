@@ -86,10 +86,13 @@ def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 NAME = click.argument("name", shell_complete=studies)
 STORAGE = click.option("--storage", metavar="URL", help="Optuna storage; default: mlruns/optuna.db.")
-TRACKING = click.option(
-    "--tracking-uri",
-    metavar="URL",
-    help="MLflow tracking URI; default: MLFLOW_TRACKING_URI, or else mlruns/mlflow.db.",
+TRACKING, TRACKING_OF_STUDY = (
+    click.option(
+        "--tracking-uri",
+        metavar="URL",
+        help=f"MLflow tracking URI; default: MLFLOW_TRACKING_URI, or else {otherwise}.",
+    )
+    for otherwise in ("mlruns/mlflow.db", "the one that the study recorded")
 )
 TRUST = click.option("--trust-pickle", is_flag=True, help="Load pickled models. A pickle can run any code.")
 ARCHITECTURE = click.option(

@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Any, TypeGuard, TypeVar
@@ -133,6 +133,10 @@ class PatientStorage(RDBStorage):
         found = self.transact(lambda session: private.read_trials(session, *wanted))
         self._seen, self._read = True, time.monotonic()
         return found
+
+    def note(self, study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+        """Set user attributes of a study in one transaction, so that none is seen without the others."""
+        self.transact(lambda session: private.write_study_user_attributes(session, study, attributes))
 
     def transact(self, work: Callable[[Session], T], patient: bool = True) -> T:
         """Run a function in one transaction.

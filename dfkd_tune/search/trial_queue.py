@@ -158,10 +158,6 @@ class TrialQueue:
         for trial, (step, value) in values.items():
             private.note_report(trial, step, value)
 
-    def note(self, attributes: Mapping[str, Any]) -> None:
-        """Set user attributes of the study, in one transaction."""
-        self.storage.transact(lambda session: private.write_study_user_attributes(session, self.study, attributes))
-
     def give_back(self) -> None:
         """Return every trial of this worker to the queue with its parameters, for any worker to claim."""
 

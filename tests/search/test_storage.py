@@ -107,3 +107,15 @@ def test_trials_are_read_as_optuna_reads_them(tmp_path, request, kind):
             assert [*map(told, ours)] == [*map(told, theirs)]
     with pytest.raises(KeyError):
         storage._get_trials(99, None, set(), -1)
+
+
+def test_attributes_of_a_study_are_recorded_together_or_not_at_all(tmp_path):
+    """A process may die between two writes."""
+    storage = storages.open_storage(f"sqlite:///{tmp_path}/optuna.db")
+    study = optuna.create_study(study_name="noted", storage=storage)
+    with pytest.raises(TypeError):
+        storage.note(study, {"a": 1, "b": object()})
+    assert study.user_attrs == {}
+    storage.note(study, {"a": 1, "b": [2.5]})
+    storage.note(study, {"b": None})
+    assert study.user_attrs == {"a": 1, "b": None}

@@ -55,7 +55,6 @@ def evaluate(
 
     This chooses nothing and changes no student. The figures are logged to the student's run and to its registered versions; no row is.
     """
-
     from dfkd_tune.locations.paths import tracking_url
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.tracking.run_lookup import require_study

@@ -14,7 +14,6 @@ from dfkd_tune.cli.options import STORAGE, studies
 @STORAGE
 def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> None:
     """Print the results of study NAME and its trials, best first. Without NAME, show the study that changed last."""
-
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import find, front

@@ -6,18 +6,14 @@ import sys
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, NAME, STORAGE, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, NAME, STORAGE, TRACKING_OF_STUDY, TRUST
 from dfkd_tune.utils.signals import Signals
 
 
 @click.command(short_help="Join a study as another worker.")
 @NAME
 @STORAGE
-@click.option(
-    "--tracking-uri",
-    metavar="URL",
-    help="MLflow tracking URI; default: MLFLOW_TRACKING_URI, or else the one that the study recorded.",
-)
+@TRACKING_OF_STUDY
 @click.option("--teacher", help="Path of the study's teacher on this machine.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Path of the study's features file on this machine.")

@@ -18,7 +18,6 @@ def compare(names: tuple[str, ...], as_json: bool, storage: str | None) -> None:
     """
     if len(set(names)) < 2:
         raise click.UsageError("name at least two studies")
-
     from rich.table import Table
     from rich.text import Text
 

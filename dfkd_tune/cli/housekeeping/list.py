@@ -12,7 +12,6 @@ from dfkd_tune.cli.options import STORAGE
 @STORAGE
 def list_studies(as_json: bool, storage: str | None) -> None:
     """List the studies of a storage: teacher, trials by state, best objective, tier and last change."""
-
     from rich.table import Table
     from rich.text import Text
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from sqlalchemy.orm import Session
@@ -58,10 +57,6 @@ class Ledger:
             rule = f"{rows:,} more rows are needed ({part}), and {left:,} of {self.total:,} teacher queries are left"
             raise QueriesSpent(f"study {name!r}", rule)
         return before
-
-    def note(self, attributes: Mapping[str, Any]) -> None:
-        """Set user attributes of the study, in one transaction."""
-        self.storage.transact(lambda session: private.write_study_user_attributes(session, self.study, attributes))
 
     def claimed(self) -> Mapping[str, int]:
         """Claimed rows of each part."""

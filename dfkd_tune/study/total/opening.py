@@ -107,7 +107,7 @@ class Total:
             rule = f"has got budget.total_queries {known.total_queries:,} in the meantime"
             raise StudyMismatch(f"study {study.study_name!r}", rule, remedy="run the same command again")
         if known.total_queries != total or known.division != self.division.tree():
-            self.ledger.note({DIVISION: self.division.tree(), TOTAL: total})
+            self.ledger.storage.note(study, {DIVISION: self.division.tree(), TOTAL: total})
 
     def probed(self, measure: Callable[[], Probe]) -> tuple[Probe, Total]:
         """What is known of the teacher, and the total with the division that is settled then.

@@ -178,7 +178,8 @@ class Trainer:
         # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.
         attributes = ended.close(self.tracker, running.key)
         if running.trial is None:
-            self.queue.note({UNTUNED: attributes, BASELINE: ended.values[0] if ended.values else math.nan})
+            untuned = {UNTUNED: attributes, BASELINE: ended.values[0] if ended.values else math.nan}
+            self.queue.storage.note(self.study, untuned)
             self.baseline_lock.release()
             return
         limits = ended.constraints(self.prepared.space.max_parameters)
